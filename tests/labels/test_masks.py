@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from xr4dvar.errors import Problems
+from xr4dvar.labels import check_domain, domain_field, find_axes, make_grid, mask, to_fields
+from xr4dvar.testing import raise_if_dask_computes
+
+MakeObs = Callable[..., xr.DataArray]
+
+
+def field(domain: xr.DataArray, obs: xr.DataArray) -> Any:
+    return domain_field(domain, obs, make_grid(obs, find_axes(obs)))
+
+
+def messages(domain: Any, obs: xr.DataArray) -> list[str]:
+    problems = Problems()
+    check_domain(domain, obs, problems)
+    return [what for what, _ in problems.found]
+
+
+def test_mask_is_lazy_and_keeps_labels(make_obs: MakeObs) -> None:
+    obs = make_obs("lon", "time", "lat")
+    obs = obs.where(obs > 0)
+    with raise_if_dask_computes():
+        lazy = mask(obs.chunk(time=2))
+    observed = mask(obs)
+    assert isinstance(observed, xr.DataArray)
+    xr.testing.assert_identical(lazy.compute(), observed)
+    np.testing.assert_array_equal(observed, np.isfinite(obs))
+    assert (observed.dtype, observed.dims, observed.name) == (bool, obs.dims, "ssh")
+    assert observed.attrs == {"long_name": "where ssh is observed"}
+    assert obs.attrs == {"units": "m"}
+
+
+def test_mask_of_a_dataset(make_obs: MakeObs) -> None:
+    obs = make_obs()
+    observed = mask(xr.Dataset({"u": obs.where(obs > 0), "v": obs}))
+    assert isinstance(observed, xr.Dataset)
+    assert bool(observed["v"].all())
+    assert not bool(observed["u"].all())
+    assert observed["u"].attrs == {"long_name": "where u is observed"}
+
+
+@pytest.mark.parametrize("dims", [("lat", "lon"), ("lon", "lat"), ("lon", "time", "lat")])
+@pytest.mark.parametrize("dtype", [bool, "i1", "f4"])
+@pytest.mark.parametrize("chunks", [None, {"time": 2, "lat": 3}])
+def test_domain_field(
+    make_obs: MakeObs, dims: tuple[str, ...], dtype: Any, chunks: dict[str, int] | None
+) -> None:
+    obs = make_obs("lat", "member", "time", "lon").isel(lat=slice(None, None, -1))
+    sea = (make_obs(*dims).isel(lat=slice(None, None, -1)) > 0).astype(dtype)
+    if dtype == "f4":
+        sea = sea.where(sea == 1)
+    expected = (sea == 1).broadcast_like(obs).sortby("lat")
+    expected = expected.transpose("member", "time", "lat", "lon")
+    obs = obs if chunks is None else obs.chunk(chunks)
+    assert messages(sea, obs) == []
+    with raise_if_dask_computes():
+        keep = field(sea, obs)
+        [(_, values)] = to_fields(obs, make_grid(obs, find_axes(obs)))
+    np.testing.assert_array_equal(np.asarray(keep), expected.values)
+    assert keep.dtype == bool
+    assert keep.shape == values.shape
+    if chunks is not None:
+        assert keep.chunks == values.chunks
+
+
+def test_domain_field_is_a_view(make_obs: MakeObs) -> None:
+    keep = field(make_obs("lat", "lon") > 0, make_obs())
+    assert keep.strides[0] == 0
+
+
+def test_dask_domain_of_numpy_observations(make_obs: MakeObs) -> None:
+    sea = make_obs("lat", "lon") > 0
+    np.testing.assert_array_equal(field(sea.chunk(2), make_obs()), field(sea, make_obs()))
+
+
+def test_bad_domains(make_obs: MakeObs) -> None:
+    obs = make_obs()
+    sea = xr.ones_like(obs.isel(time=0, drop=True))
+    assert messages(sea.values, obs) == ["domain: is a ndarray, not a DataArray"]
+    assert messages(2 * sea, obs) == ["domain: holds 2.0, not only 0 and 1"]
+    assert messages(0 * sea, obs) == ["domain: no cell is wanted"]
+    assert messages(sea.astype(str), obs) == ["domain: is <U32"]
+    assert messages(sea.isel(lat=[0, 1]), obs) == ["domain: 'lat' has 2 entries, obs has 4"]
+    assert messages(sea.expand_dims(depth=2), obs)[0].startswith("domain: has a dimension 'depth'")
+
+
+def test_domain_of_dask_is_not_looked_at(make_obs: MakeObs) -> None:
+    with raise_if_dask_computes():
+        assert messages(make_obs("lat", "lon").chunk(), make_obs()) == []

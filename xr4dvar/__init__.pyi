@@ -1,0 +1,35 @@
+# lazy_loader reads this file too: it is the one list of the public names.
+from . import datasets, labels, plotting, testing
+from .errors import InputError, ModelFileError
+from .fitting import fit
+from .labels import mask
+from .methods import FourDVarNet, LinearInterpolation, OptimalInterpolation, Training
+from .model import Model
+from .options import set_options
+from .persistence import load
+from .planning import plan
+from .reconstruction import reconstruct
+from .scoring import score
+from .version import __version__
+
+__all__ = [
+    "FourDVarNet",
+    "InputError",
+    "LinearInterpolation",
+    "Model",
+    "ModelFileError",
+    "OptimalInterpolation",
+    "Training",
+    "__version__",
+    "datasets",
+    "fit",
+    "labels",
+    "load",
+    "mask",
+    "plan",
+    "plotting",
+    "reconstruct",
+    "score",
+    "set_options",
+    "testing",
+]

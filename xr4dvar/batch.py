@@ -1,0 +1,94 @@
+"""What a method sees: the numbers of some patches, on one device."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+__all__ = ["Batch", "coarsen", "interpolate"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Observations, and what is known beforehand, of B patches.
+
+    Parameters
+    ----------
+    y : Tensor, shape (B, V, T, Y, X)
+        Observations of V variables, 0 where there is none.
+    weight : Tensor, same shape
+        Number of observations behind each value of `y`: 0 where there is none, 1 where the
+        cell was seen, more where `coarsen` has merged cells.
+    context : Tensor, shape (B, C, T, Y, X), optional
+        Known fields that the prior and the solver may look at, such as the background.
+    coordinates : mapping of str to Tensor, shape (B, n)
+        Positions along ``"time"``, ``"y"`` and ``"x"``, in the grid's units.
+
+    Examples
+    --------
+    >>> import torch
+    >>> batch = Batch.from_gappy(torch.tensor([[[[[1.0, float("nan")]]]]]))
+    >>> batch.y.flatten().tolist(), batch.weight.flatten().tolist()
+    ([1.0, 0.0], [1.0, 0.0])
+    """
+
+    y: Tensor
+    weight: Tensor
+    context: Tensor | None = None
+    coordinates: Mapping[str, Tensor] = field(default_factory=dict)
+
+    @classmethod
+    def from_gappy(cls, y: Tensor, context: Tensor | None = None) -> Batch:
+        """Make a batch from values with NaN where nothing was observed."""
+        observed = torch.isfinite(y)
+        return cls(torch.where(observed, y, 0.0), observed.to(y.dtype), context)
+
+
+def coarsen(batch: Batch, factor: int) -> Batch:
+    """Merge cells of a batch, ``factor`` x ``factor`` in y and x.
+
+    The observation term of the cost keeps its value, up to a constant, for every state that
+    is constant within the merged cells: their `y` is the mean of the observations inside and
+    their `weight` the number of them. Ragged edges make smaller cells.
+    """
+    if factor == 1:
+        return batch
+    weight = _pool(batch.weight, factor)
+    y = _pool(batch.y * batch.weight, factor) / weight.clamp(min=1e-12)
+    context = None
+    if batch.context is not None:
+        cells = _pool(torch.ones_like(batch.context[:1, :1]), factor)
+        context = _pool(batch.context, factor) / cells
+    return Batch(y, weight, context, batch.coordinates)
+
+
+def _pool(values: Tensor, factor: int) -> Tensor:
+    """Sum over blocks in y and x; a ragged last block is a smaller one."""
+    flat = values.flatten(0, 2)[:, None]
+    pooled = functional.avg_pool2d(flat, factor, ceil_mode=True, count_include_pad=False)
+    ny, nx = values.shape[-2:]
+    sizes = [_block_sizes(n, factor, values) for n in (ny, nx)]
+    pooled = pooled * sizes[0][:, None] * sizes[1]
+    return pooled.view(*values.shape[:3], *pooled.shape[-2:])
+
+
+def _block_sizes(n: int, factor: int, like: Tensor) -> Tensor:
+    starts = torch.arange(0, n, factor, device=like.device)
+    return (n - starts).clamp(max=factor).to(like.dtype)
+
+
+def interpolate(x: Tensor, factor: int, size: tuple[int, int]) -> Tensor:
+    """Interpolate a coarse field (B, V, T, y, x) linearly to ``size``, centres on centres.
+
+    The blocks are those of `coarsen`. Beyond the outermost centres the field is constant.
+    """
+    if factor == 1:
+        return x
+    flat = x.flatten(1, 2)
+    ny, nx = (factor * n for n in flat.shape[-2:])
+    fine = functional.interpolate(flat, size=(ny, nx), mode="bilinear", align_corners=False)
+    return fine[..., : size[0], : size[1]].reshape(*x.shape[:3], *size)

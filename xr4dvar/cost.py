@@ -1,0 +1,119 @@
+r"""The variational cost: terms that add up.
+
+.. math:: U(x) = \tfrac12\sum_{\text{observed}} \frac{(y - x)^2}{R}
+                + \tfrac12\sum_{\text{cells}} \frac{(x - \Phi(x))^2}{Q} + \dots
+
+R and Q are variances, so nobody guesses weights: a term is a negative log-likelihood. Sums run
+over the cells of each sample by itself: what else is in the batch, and how large the patch is,
+never changes the gradient at a cell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from xr4dvar.batch import Batch
+
+__all__ = ["BackgroundTerm", "Cost", "ObservationTerm", "PriorTerm", "Variance"]
+
+
+class Variance(nn.Module):
+    """A variance per variable, in the state's units squared; learned when asked to be.
+
+    Parameters
+    ----------
+    value : float or sequence of float, shape (V,)
+        The (first) variance of each variable.
+    learned : bool
+        Whether training may change it; its logarithm is then a parameter.
+    """
+
+    def __init__(self, value: float | Sequence[float], *, learned: bool = False):
+        super().__init__()
+        values = torch.as_tensor(value, dtype=torch.float32).reshape(-1)
+        self.log = nn.Parameter(values.log(), requires_grad=learned)
+
+    def forward(self) -> Tensor:
+        """Give the variance, shape (V, 1, 1, 1)."""
+        return self.log.exp()[:, None, None, None]
+
+
+class ObservationTerm(nn.Module):
+    """Half the sum of ``(y - x)^2 / R`` over what was observed."""
+
+    def __init__(self, variance: Variance):
+        super().__init__()
+        self.variance = variance
+
+    def forward(self, x: Tensor, batch: Batch) -> Tensor:
+        """Cost of each sample, shape (B,)."""
+        squares = batch.weight * (x - batch.y) ** 2 / self.variance()
+        return 0.5 * squares.flatten(1).sum(1)
+
+
+class PriorTerm(nn.Module):
+    """Half the sum of ``(x - Phi(x))^2 / Q`` over all cells."""
+
+    def __init__(self, prior: nn.Module, variance: Variance):
+        super().__init__()
+        self.prior = prior
+        self.variance = variance
+
+    def forward(self, x: Tensor, batch: Batch) -> Tensor:
+        """Cost of each sample, shape (B,)."""
+        squares = (x - self.prior(x, batch.context)) ** 2 / self.variance()
+        return 0.5 * squares.flatten(1).sum(1)
+
+
+class BackgroundTerm(nn.Module):
+    """Half the sum of ``x^2 / B`` over all cells, for a state that is an increment."""
+
+    def __init__(self, variance: Variance):
+        super().__init__()
+        self.variance = variance
+
+    def forward(self, x: Tensor, batch: Batch) -> Tensor:
+        """Cost of each sample, shape (B,)."""
+        return 0.5 * (x**2 / self.variance()).flatten(1).sum(1)
+
+
+class Cost(nn.Module):
+    """A sum of terms, each a module ``(x, batch) -> cost of each sample, shape (B,)``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> cost = Cost([ObservationTerm(Variance(4.0))])
+    >>> batch = Batch.from_gappy(torch.full((1, 1, 1, 1, 3), 2.0))
+    >>> cost(torch.zeros(1, 1, 1, 1, 3), batch)
+    tensor([1.5000])
+    """
+
+    def __init__(self, terms: Sequence[nn.Module]):
+        super().__init__()
+        self.terms = nn.ModuleList(terms)
+
+    def forward(self, x: Tensor, batch: Batch) -> Tensor:
+        """Cost of each sample, shape (B,)."""
+        return torch.stack([term(x, batch) for term in self.terms]).sum(0)
+
+    def gradients(self, x: Tensor, batch: Batch, *, differentiable: bool = False) -> list[Tensor]:
+        """Gradient of each term with respect to `x`, in the order of the terms.
+
+        Parameters
+        ----------
+        x : Tensor, shape (B, V, T, Y, X)
+        batch : Batch
+        differentiable : bool
+            Keep the graph, so that training can differentiate through the gradient.
+        """
+        with torch.enable_grad():
+            if not x.requires_grad:
+                x = x.detach().requires_grad_()
+            return [
+                torch.autograd.grad(term(x, batch).sum(), x, create_graph=differentiable)[0]
+                for term in self.terms
+            ]

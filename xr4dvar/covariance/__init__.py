@@ -1,0 +1,37 @@
+"""Optimal interpolation in numbers: covariances, their roots, exact and local solves."""
+
+from __future__ import annotations
+
+from xr4dvar.covariance.error import analysis_error
+from xr4dvar.covariance.families import FAMILIES, find_family
+from xr4dvar.covariance.gridded import Analysis, analyse
+from xr4dvar.covariance.interfaces import Covariance, Root
+from xr4dvar.covariance.local import PointAnalysis, analyse_points
+from xr4dvar.covariance.models import Separable, Spherical, Sum
+from xr4dvar.covariance.roots import ProductRoot, SumRoot, product_root
+from xr4dvar.covariance.spherical import SphericalRoot, spherical_root
+from xr4dvar.covariance.tuning import Tuning, add_scale, first_guess, tune
+
+__all__ = [
+    "FAMILIES",
+    "Analysis",
+    "Covariance",
+    "PointAnalysis",
+    "ProductRoot",
+    "Root",
+    "Separable",
+    "Spherical",
+    "SphericalRoot",
+    "Sum",
+    "SumRoot",
+    "Tuning",
+    "add_scale",
+    "analyse",
+    "analyse_points",
+    "analysis_error",
+    "find_family",
+    "first_guess",
+    "product_root",
+    "spherical_root",
+    "tune",
+]

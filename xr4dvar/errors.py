@@ -1,0 +1,85 @@
+"""The one error users meet: every problem at once, each with its fix."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+
+class InputError(ValueError):
+    """Input that cannot be used, with every problem found and how to mend each.
+
+    Parameters
+    ----------
+    problems : sequence of (str, str)
+        What is wrong, and the fix, one pair a problem.
+
+    Attributes
+    ----------
+    problems : tuple of (str, str)
+        The pairs, in the order in which they were found.
+
+    Examples
+    --------
+    >>> raise InputError([("lat is not sorted", "use obs.sortby('lat')")])
+    Traceback (most recent call last):
+        ...
+    xr4dvar.errors.InputError: lat is not sorted; fix: use obs.sortby('lat')
+    """
+
+    def __init__(self, problems: list[tuple[str, str]]):
+        self.problems = tuple(problems)
+        lines = [f"{what}; fix: {fix}" for what, fix in problems]
+        if len(lines) == 1:
+            text = lines[0]
+        else:
+            text = "\n".join(
+                [
+                    f"{len(lines)} problems with the input:",
+                    *(f"  {n}. {line}" for n, line in enumerate(lines, 1)),
+                ]
+            )
+        super().__init__(text)
+
+    def __reduce__(self) -> tuple[type[InputError], tuple[list[tuple[str, str]]]]:
+        # dask sends errors between processes: rebuild from the problems, not from the text
+        return type(self), (list(self.problems),)
+
+
+class ModelFileError(InputError):
+    """A model file that is damaged, foreign or of a newer version."""
+
+
+@dataclass
+class Problems:
+    """Collect problems, then raise them together.
+
+    Examples
+    --------
+    >>> problems = Problems()
+    >>> problems.add("time is empty", "select at least one day")
+    >>> problems.raise_if_any()
+    Traceback (most recent call last):
+        ...
+    xr4dvar.errors.InputError: time is empty; fix: select at least one day
+    """
+
+    found: list[tuple[str, str]] = field(default_factory=list)
+
+    def add(self, what: str, fix: str) -> None:
+        """Note one problem and its fix."""
+        self.found.append((what, fix))
+
+    @contextmanager
+    def collect(self) -> Iterator[None]:
+        """Note the problems of an `InputError` raised inside, and go on."""
+        try:
+            yield
+        except InputError as error:
+            self.found.extend(error.problems)
+
+    def raise_if_any(self) -> None:
+        """Raise one `InputError` with all that was found, if anything was."""
+        if self.found:
+            raise InputError(self.found)

@@ -1,0 +1,48 @@
+"""Labels: axes, grids, units, alignment and provenance of xarray objects. No torch, no dask."""
+
+from __future__ import annotations
+
+from xr4dvar.labels.alignment import check_aligned
+from xr4dvar.labels.axes import find_axes
+from xr4dvar.labels.checks import Summary, check_values, summarise
+from xr4dvar.labels.coordinates import Coordinate
+from xr4dvar.labels.curvilinear import EARTH_RADIUS_KM, great_circle_km
+from xr4dvar.labels.grid import Grid, make_grid
+from xr4dvar.labels.masks import check_domain, domain_field, mask
+from xr4dvar.labels.normalisation import Normalisation
+from xr4dvar.labels.provenance import annotate
+from xr4dvar.labels.roles import ALIASES, Axes, by_role
+from xr4dvar.labels.signature import check_same_grid, check_same_variables, variables_signature
+from xr4dvar.labels.stacking import Field, from_fields, named_arrays, to_fields
+from xr4dvar.labels.units import Lengths, Unit, parse_length
+
+__all__ = [
+    "ALIASES",
+    "EARTH_RADIUS_KM",
+    "Axes",
+    "Coordinate",
+    "Field",
+    "Grid",
+    "Lengths",
+    "Normalisation",
+    "Summary",
+    "Unit",
+    "annotate",
+    "by_role",
+    "check_aligned",
+    "check_domain",
+    "check_same_grid",
+    "check_same_variables",
+    "check_values",
+    "domain_field",
+    "find_axes",
+    "from_fields",
+    "great_circle_km",
+    "make_grid",
+    "mask",
+    "named_arrays",
+    "parse_length",
+    "summarise",
+    "to_fields",
+    "variables_signature",
+]

@@ -1,0 +1,193 @@
+"""Whether other arrays are on exactly the grid of the observations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from xr4dvar.errors import Problems
+from xr4dvar.labels.stacking import named_arrays
+from xr4dvar.types import Labelled
+
+#: A pandas index; pandas has no types of its own.
+Index: TypeAlias = Any
+
+#: Coordinates closer than this share of a spacing are said to differ by rounding.
+ROUNDING = 1e-4
+
+
+def check_aligned(
+    obs: Labelled, others: Mapping[str, Labelled], problems: Problems, *, subset: bool = False
+) -> None:
+    """Note where other arrays differ from the observations in dimensions or coordinates.
+
+    Nothing is aligned silently: the order of dimensions is free, everything else must be equal.
+
+    Parameters
+    ----------
+    obs : xarray.DataArray or xarray.Dataset
+        The observations.
+    others : mapping of str to xarray.DataArray or xarray.Dataset
+        Target, background... by the name to use in messages. With a Dataset of observations
+        each must hold its variables.
+    problems : Problems
+        Gets one problem for each difference.
+    subset : bool, default False
+        Whether the others may lack dimensions and variables: a mask (y, x) for (time, y, x).
+
+    Examples
+    --------
+    >>> from xr4dvar.errors import Problems
+    >>> from xr4dvar.labels import check_aligned
+    >>> obs = xr.DataArray(np.zeros(3), dims="lat", coords={"lat": [0.0, 1.0, 2.0]})
+    >>> problems = Problems()
+    >>> check_aligned(obs, {"target": obs.assign_coords(lat=[0.0, 1.0, 2.5])}, problems)
+    >>> problems.found[0][0]
+    "target: 'lat' differs from obs, first at entry 2: 2.5, obs has 2.0"
+    >>> problems.found[0][1]
+    'target.interp_like(obs)'
+    """
+    for what, other in others.items():
+        if not subset:
+            _check_variables(obs, what, other, problems)
+        ours, theirs = obs.sizes, other.sizes
+        for dim in (dim for dim in theirs if dim not in ours):
+            problems.add(
+                f"{what}: has a dimension {dim!r} that obs has not",
+                f"select one entry, {what}.isel({dim}=0, drop=True)",
+            )
+        for dim in (dim for dim in ours if dim not in theirs and not subset):
+            problems.add(
+                f"{what}: lacks the dimension {dim!r} of obs",
+                f"{what}.expand_dims({dim}=obs[{dim!r}]) if it is the same for all",
+            )
+        for dim in (str(dim) for dim in ours if dim in theirs):
+            _check_coordinate(obs, what, other, dim, problems)
+        _check_flat_coordinates(obs, what, other, problems)
+
+
+def _check_variables(obs: Labelled, what: str, other: Labelled, problems: Problems) -> None:
+    if isinstance(obs, xr.DataArray):
+        if isinstance(other, xr.Dataset):
+            name = obs.name if obs.name in other else next(iter(other), "name")
+            problems.add(
+                f"{what}: is a Dataset, obs is a DataArray", f"pick the variable, {what}[{name!r}]"
+            )
+        return
+    if isinstance(other, xr.DataArray):
+        problems.add(
+            f"{what}: is a DataArray, obs is a Dataset",
+            f"give a Dataset with {', '.join(map(repr, obs.data_vars))}",
+        )
+        return
+    missing = [name for name in named_arrays(obs) if name not in other.data_vars]
+    if missing:
+        problems.add(
+            f"{what}: lacks the variables {', '.join(map(repr, missing))}",
+            f"rename its variables, {what}.rename(...), or select others in obs",
+        )
+
+
+def _check_coordinate(
+    obs: Labelled, what: str, other: Labelled, dim: str, problems: Problems
+) -> None:
+    ours, theirs = obs.indexes.get(dim), other.indexes.get(dim)
+    n, m = obs.sizes[dim], other.sizes[dim]
+    if ours is None or theirs is None:
+        if n != m:
+            problems.add(f"{what}: {dim!r} has {m} entries, obs has {n}", "select the same")
+        elif ours is not theirs:
+            without = what if theirs is None else "obs"
+            having = "obs" if theirs is None else what
+            problems.add(
+                f"{without}: {dim!r} has no coordinate, {having} has one",
+                f"{without}.assign_coords({dim}={having}[{dim!r}])",
+            )
+        return
+    if _kind(ours) != _kind(theirs):
+        problems.add(
+            f"{what}: {dim!r} holds {_kind(theirs)}, that of obs {_kind(ours)}",
+            f"give {what} the same kind of {dim!r} as obs; .convert_calendar for dates",
+        )
+        return
+    advice = _advice(what, dim, ours, theirs)
+    if n != m:
+        problems.add(f"{what}: {dim!r} has {m} entries, obs has {n}", advice)
+        return
+    differ = np.flatnonzero(np.asarray(ours.values != theirs.values))
+    if differ.size == 0:
+        return
+    first = differ[0]
+    place = f"first at entry {first}: {_text(theirs[first])}, obs has {_text(ours[first])}"
+    if _by_rounding(ours, theirs):
+        problems.add(
+            f"{what}: {dim!r} differs from obs by rounding, {place}",
+            f"{what}.assign_coords({dim}=obs[{dim!r}])",
+        )
+    else:
+        problems.add(f"{what}: {dim!r} differs from obs, {place}", advice)
+
+
+def _check_flat_coordinates(obs: Labelled, what: str, other: Labelled, problems: Problems) -> None:
+    """Compare 2-D coordinates in memory; those of dask are left alone, they would be computed."""
+    for name in (name for name in obs.coords if name in other.coords):
+        ours, theirs = obs.coords[name], other.coords[name]
+        in_memory = ours.chunks is None and theirs.chunks is None
+        if ours.ndim != 2 or not in_memory or dict(ours.sizes) != dict(theirs.sizes):
+            continue
+        differ = ours.values != theirs.transpose(*ours.dims).values
+        both_missing = ours.isnull().values & theirs.transpose(*ours.dims).isnull().values
+        places = np.argwhere(differ & ~both_missing)
+        if places.size:
+            problems.add(
+                f"{what}: {name!r} differs from obs, first at entry {tuple(places[0].tolist())}",
+                f"interpolate {what} to the points of obs",
+            )
+
+
+def _advice(what: str, dim: str, ours: Index, theirs: Index) -> str:
+    if bool(np.isin(ours.values, theirs.values).all()) and theirs.is_unique:
+        return f"{what}.sel({dim}=obs[{dim!r}])"
+    if _kind(ours) == "texts":
+        return f"give {what} the same {dim!r} as obs"
+    return f"{what}.interp_like(obs)"
+
+
+def _by_rounding(ours: Index, theirs: Index) -> bool:
+    a, b = _numbers(ours), _numbers(theirs)
+    if a is None or b is None:
+        return False
+    spacing = float(np.median(np.abs(np.diff(a)))) if a.size > 1 else 1.0
+    # where one of the two was stored as float32, that is the rounding to expect
+    single = min(float(np.finfo(np.float32).eps * np.max(np.abs(a))), 100 * ROUNDING * spacing)
+    return bool(np.max(np.abs(a - b)) <= max(ROUNDING * spacing, single))
+
+
+def _kind(index: Index) -> str:
+    if hasattr(index, "calendar"):
+        return f"{index.calendar} dates"
+    return {"M": "dates", "m": "durations", "O": "texts"}.get(index.dtype.kind, "numbers")
+
+
+def _numbers(index: Index) -> npt.NDArray[np.float64] | None:
+    """Values as float64; None for texts and other objects."""
+    if index.dtype.kind in "mM":
+        days = (
+            (index.values - index.values[0].astype("M8[D]"))
+            if index.dtype.kind == "M"
+            else index.values
+        )
+        return np.asarray(days / np.timedelta64(1, "D"), dtype=np.float64)
+    if index.dtype.kind in "iuf":
+        return np.asarray(index.values, dtype=np.float64)
+    return None
+
+
+def _text(value: object) -> str:
+    if isinstance(value, np.generic):
+        value = value.item()
+    return value.isoformat() if hasattr(value, "isoformat") else repr(value)

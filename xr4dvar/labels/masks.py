@@ -1,0 +1,127 @@
+"""Where there are observations, and which cells are wanted."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from xr4dvar.errors import Problems
+from xr4dvar.labels.alignment import check_aligned
+from xr4dvar.labels.grid import Grid
+from xr4dvar.labels.stacking import Array, canonical, flipped, named_arrays
+from xr4dvar.types import Labelled
+
+
+def mask(obs: Labelled) -> Labelled:
+    """Where the array is observed: True for a value, False for a gap.
+
+    Parameters
+    ----------
+    obs : xarray.DataArray or xarray.Dataset
+        NaN where nothing was observed.
+
+    Returns
+    -------
+    xarray.DataArray or xarray.Dataset of bool
+        With the same dimensions, coordinates and names; lazy for dask.
+
+    Examples
+    --------
+    >>> from xr4dvar.labels import mask
+    >>> mask(xr.DataArray([1.0, np.nan], dims="x")).values
+    array([ True, False])
+    """
+    observed = obs.notnull()
+    if isinstance(observed, xr.Dataset):
+        return observed.assign({name: _described(a) for name, a in observed.items()})
+    return _described(observed)
+
+
+def check_domain(domain: object, obs: Labelled, problems: Problems) -> None:
+    """Note what makes an array useless as the domain: which cells are wanted.
+
+    Parameters
+    ----------
+    domain : xarray.DataArray
+        True or 1 where a value is wanted (sea), False, 0 or missing elsewhere (land). On some or
+        all dimensions of `obs`. The values of a dask array are not looked at.
+    obs : xarray.DataArray or xarray.Dataset
+        The observations.
+    problems : Problems
+        Gets what was found.
+
+    Examples
+    --------
+    >>> from xr4dvar.errors import Problems
+    >>> from xr4dvar.labels import check_domain
+    >>> problems = Problems()
+    >>> obs = xr.DataArray(np.zeros(2), dims="lat")
+    >>> check_domain(xr.DataArray([0, 2], dims="lat"), obs, problems)
+    >>> problems.found[0][0]
+    'domain: holds 2, not only 0 and 1'
+    """
+    if not isinstance(domain, xr.DataArray):
+        problems.add(
+            f"domain: is a {type(domain).__name__}, not a DataArray",
+            "give True for the cells that are wanted, for example target.notnull().any('time')",
+        )
+        return
+    check_aligned(obs, {"domain": domain}, problems, subset=True)
+    if domain.dtype.kind not in "biuf":
+        problems.add(f"domain: is {domain.dtype}", "give booleans, True for the cells wanted")
+    elif domain.chunks is None:
+        values = np.unique(domain.values)
+        strange = values[np.isfinite(values) & (values != 0) & (values != 1)]
+        if strange.size:
+            problems.add(
+                f"domain: holds {strange[0]}, not only 0 and 1", "compare it, for example mask == 2"
+            )
+        elif not (values == 1).any():
+            problems.add("domain: no cell is wanted", "give True for sea; invert it with ~domain")
+
+
+def domain_field(domain: xr.DataArray, obs: Labelled, grid: Grid) -> Array:
+    """The domain as a boolean array of the shape and order of the fields.
+
+    Parameters
+    ----------
+    domain : xarray.DataArray
+        As `check_domain` accepts it.
+    obs : xarray.DataArray or xarray.Dataset
+        The observations: their shape and chunks.
+    grid : Grid
+        Their grid.
+
+    Returns
+    -------
+    array of bool, shape (batch..., time, y, x)
+        A numpy view without copies along the dimensions that `domain` lacks; a lazy dask array
+        with the chunks of `obs` where that is dask.
+
+    Examples
+    --------
+    >>> from xr4dvar.labels import domain_field, find_axes, make_grid
+    >>> obs = xr.DataArray(np.zeros((3, 2)), dims=("time", "lat"), coords={"lat": [1.0, 0.0]})
+    >>> sea = xr.DataArray([True, False], dims="lat", coords={"lat": [1.0, 0.0]})
+    >>> domain_field(sea, obs, make_grid(obs, find_axes(obs)))[0]
+    array([False,  True])
+    """
+    dims = grid.axes.dims
+    like = canonical(next(iter(named_arrays(obs).values())).variable, grid)
+    keep = flipped((domain == 1).variable, grid)
+    keep = keep.transpose(*(dim for dim in dims if dim in keep.dims))
+    insert = tuple(slice(None) if dim in keep.dims else np.newaxis for dim in dims)
+    if isinstance(like, np.ndarray):
+        return np.broadcast_to(keep.to_numpy()[insert], like.shape)
+    import dask.array as da
+
+    chunks = dict(zip(dims, like.chunks, strict=True))
+    keep = keep.chunk({dim: chunks[str(dim)] for dim in keep.dims})
+    return da.broadcast_to(keep.data[insert], like.shape, chunks=like.chunks)
+
+
+def _described(observed: xr.DataArray) -> xr.DataArray:
+    observed = observed.copy(deep=False)
+    name = "the array" if observed.name is None else observed.name
+    observed.attrs = {"long_name": f"where {name} is observed"}
+    return observed

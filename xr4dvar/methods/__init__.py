@@ -1,0 +1,25 @@
+"""The systems: one file a named method, and what turns them into plain configuration."""
+
+from __future__ import annotations
+
+from xr4dvar.methods.base import FitOptions, Method, Parameters, Patches, Solver, Window
+from xr4dvar.methods.configuration import from_config, to_config
+from xr4dvar.methods.fourdvarnet import FourDVarNet
+from xr4dvar.methods.linear_interpolation import LinearInterpolation
+from xr4dvar.methods.optimal_interpolation import OptimalInterpolation
+from xr4dvar.methods.training_options import Training
+
+__all__ = [
+    "FitOptions",
+    "FourDVarNet",
+    "LinearInterpolation",
+    "Method",
+    "OptimalInterpolation",
+    "Parameters",
+    "Patches",
+    "Solver",
+    "Training",
+    "Window",
+    "from_config",
+    "to_config",
+]

@@ -1,0 +1,104 @@
+"""What a method is: it says what it must see at once, fits, and solves patches of numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+import xarray as xr
+
+from xr4dvar.labels import Grid
+from xr4dvar.methods.training_data import TrainingData
+from xr4dvar.types import FloatArray, Role
+
+__all__ = ["FitOptions", "Method", "Parameters", "Patches", "Solver", "Window"]
+
+
+@dataclass(frozen=True)
+class Patches:
+    """Numbers of n patches, in the data's own units, with every axis ascending.
+
+    Parameters
+    ----------
+    y : numpy.ndarray, shape (n, V, T, Y, X)
+        Observations of V variables, NaN where there is none.
+    coordinates : mapping of role to numpy.ndarray, shape (n, size)
+        Positions along each axis that is there, in the grid's units.
+    background : numpy.ndarray, shape (n, V, T, Y, X), optional
+        The map of the method's background method.
+    error_variance : numpy.ndarray, shape (n, V, T, Y, X), optional
+        Variance of the observation error, in the data's units squared.
+    """
+
+    y: FloatArray
+    coordinates: Mapping[Role, FloatArray]
+    background: FloatArray | None = None
+    error_variance: FloatArray | None = None
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """What a fit has found: plain settings and arrays, ready for a file.
+
+    Parameters
+    ----------
+    settings : mapping
+        Numbers and texts, ready for JSON.
+    arrays : mapping of str to numpy.ndarray
+        Weights.
+    history : xarray.Dataset, optional
+        How training went, along ``epoch``.
+    """
+
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
+    history: xr.Dataset | None = None
+
+
+@dataclass(frozen=True)
+class Window:
+    """Cells of one axis that a method sees at once, and the step from window to window."""
+
+    patch: int
+    stride: int
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """How to fit, not what: none of these is part of the fitted model but the seed."""
+
+    seed: int = 0
+    device: str = "auto"
+    precision: str = "32-true"
+    devices: int = 1
+    checkpoint: str | None = None
+    progress: bool = False
+
+
+#: Numbers of patches in, complete fields (n, V, T, Y, X) out.
+Solver: TypeAlias = Callable[[Patches], FloatArray]
+
+
+class Method(Protocol):
+    """A way to complete fields: configuration only, a frozen dataclass."""
+
+    @property
+    def background(self) -> Method | None:
+        """The method whose map this one starts from."""
+
+    def check(self, grid: Grid, names: Sequence[str]) -> None:
+        """Raise one `InputError` if this method cannot work on such data."""
+
+    def known(self, grid: Grid, names: Sequence[str]) -> Parameters | None:
+        """Give the parameters if the configuration says all, so that nothing need be fitted."""
+
+    def windows(self, grid: Grid, parameters: Parameters) -> dict[Role, Window]:
+        """Say what must be seen at once along each axis that is there."""
+
+    def fit(self, data: TrainingData, options: FitOptions, background: Solver | None) -> Parameters:
+        """Find the parameters; cheap where nothing is learned."""
+
+    def solver_for(self, parameters: Parameters, device: str) -> Solver:
+        """Give the function that completes patches."""

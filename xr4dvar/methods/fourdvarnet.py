@@ -1,0 +1,161 @@
+"""4DVarNet as a method: a variational cost whose prior and solver are learned together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from xr4dvar.errors import Problems
+from xr4dvar.labels import Grid, by_role
+from xr4dvar.methods.base import FitOptions, Method, Parameters, Solver, Window
+from xr4dvar.methods.optimal_interpolation import OptimalInterpolation
+from xr4dvar.methods.training_data import TrainingData
+from xr4dvar.methods.training_options import Training
+from xr4dvar.types import Role
+
+__all__ = ["FourDVarNet"]
+
+#: Cells of a patch where the user does not say otherwise.
+PATCH: dict[Role, int] = {"time": 15, "y": 128, "x": 128}
+LOSSES = ("supervised", "gradient", "regularisation", "variational")
+
+
+@dataclass(frozen=True)
+class FourDVarNet:
+    r"""4DVarNet: minimise a variational cost with a learned prior by a learned solver.
+
+    .. math:: U(x) = \tfrac12\sum_{\text{observed}} \frac{(y - x)^2}{R}
+                   + \tfrac12\sum_{\text{cells}} \frac{(x - \Phi(x))^2}{Q}, \quad
+              x \leftarrow x - \text{solver}(\nabla U, x)
+
+    The state x is the increment to the map of `background`, the network learns what that method
+    cannot: flow-dependent covariances, fronts, motion. All times of a patch are solved together.
+
+    Parameters
+    ----------
+    background : method or None
+        Gives the first guess, which the prior and the solver also look at; fitted by the same
+        `fit` where it has something to learn. None: start from the mean.
+    patch : mapping of str to int, optional
+        Cells seen at once, ``{"time": 15, "lat": 128, "lon": 128}``, at most the domain.
+    overlap : mapping of str to int, optional
+        Cells by which neighbouring patches overlap in `reconstruct`. Default: two thirds of the
+        patch in time, a quarter in y and x.
+    prior : {"bilinear", "two_scale"}
+        Phi: bilinear auto-encoder, or two-scale prior blind to the central point.
+    solver : {"unet", "lstm", "gradient"}
+        U-Net steps, convolutional LSTM steps as published, or gradient descent with a learned
+        step size.
+    iterations : int
+        Steps of the solver.
+    widths : sequence of int
+        Channels of the U-Net's levels; the first is that of the LSTM's memory.
+    prior_width : int
+        Channels inside the prior.
+    coarsen : "auto" or int
+        Cells along y and x to one cell of the increment's grid, as in incremental 4DVar. "auto":
+        the largest of 4, 2 and 1 that leaves out less than a tenth of the background's error.
+    loss : mapping of str to float, optional
+        Weights of the training losses, per cell and in units of the background's error variance:
+
+        - ``supervised`` (default 1): square error against the target, or against
+          observations that were hidden;
+        - ``gradient`` (0): square error of the differences of neighbours;
+        - ``regularisation`` (0.1): ``|x - Phi(x)|^2`` of the map, and of the target
+          where it has no gap;
+        - ``variational`` (0): the cost U itself, which needs no target.
+    redraw : bool
+        With a target: observe the truth anew in training, with errors of the real observations.
+    mirror : bool
+        Also learn from fields mirrored north to south with their sign changed, which a
+        quasi-geostrophic flow may be. For sea surface height, not for tracers.
+    training : Training
+        How long and how fast to learn.
+
+    References
+    ----------
+    Fablet et al. 2021, https://doi.org/10.1029/2021MS002572
+
+    Examples
+    --------
+    >>> method = xv.FourDVarNet(iterations=2, training=xv.Training(steps=500))
+    >>> method.training.steps
+    500
+    """
+
+    background: Method | None = field(default_factory=lambda: OptimalInterpolation(mean="map"))
+    patch: Mapping[str, int] | None = None
+    overlap: Mapping[str, int] | None = None
+    prior: Literal["bilinear", "two_scale"] = "bilinear"
+    solver: Literal["unet", "lstm", "gradient"] = "unet"
+    iterations: int = 2
+    widths: Sequence[int] = (48, 64, 96)
+    prior_width: int = 32
+    coarsen: Literal["auto"] | int = "auto"
+    loss: Mapping[str, float] | None = None
+    redraw: bool = True
+    mirror: bool = False
+    training: Training = field(default_factory=Training)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "widths", tuple(self.widths))
+
+    @property
+    def loss_weights(self) -> dict[str, float]:
+        """The weights of all losses, with their defaults."""
+        return {"supervised": 1.0, "gradient": 0.0, "regularisation": 0.1, "variational": 0.0} | {
+            **(self.loss or {})
+        }
+
+    def check(self, grid: Grid, names: Sequence[str]) -> None:
+        """Raise one `InputError` if the configuration cannot be used on the grid."""
+        problems = Problems()
+        if unknown := set(self.loss or ()) - set(LOSSES):
+            problems.add(f"unknown losses {sorted(unknown)}", f"use {', '.join(LOSSES)}")
+        for role, size in by_role(self.patch or {}, grid.axes, "patch").items():
+            if size < 1 or size > grid[role].size:
+                name = grid[role].name
+                problems.add(
+                    f"patch is {size} along {name!r}, the data have {grid[role].size}",
+                    f"use at most {grid[role].size}, or leave {name!r} out",
+                )
+        if self.iterations < 1:
+            problems.add(f"iterations is {self.iterations}", "use at least 1")
+        with problems.collect():
+            self.windows(grid, Parameters())
+        if self.background is not None:
+            with problems.collect():
+                self.background.check(grid, names)
+        problems.raise_if_any()
+
+    def known(self, grid: Grid, names: Sequence[str]) -> None:
+        """Nothing is known before training."""
+
+    def patch_sizes(self, grid: Grid) -> dict[Role, int]:
+        """Cells of a patch along each axis of the grid."""
+        given = by_role(self.patch or {}, grid.axes, "patch")
+        return {role: given.get(role, min(PATCH[role], grid[role].size)) for role in grid.roles}
+
+    def windows(self, grid: Grid, parameters: Parameters) -> dict[Role, Window]:
+        """Give the patch and its stride along each axis."""
+        given = by_role(self.overlap or {}, grid.axes, "overlap")
+        windows = {}
+        for role, size in (parameters.settings.get("patch") or self.patch_sizes(grid)).items():
+            overlap = given.get(role, 2 * size // 3 if role == "time" else size // 4)
+            windows[role] = Window(size, max(1, size - overlap))
+        return windows
+
+    def fit(
+        self, data: TrainingData, options: FitOptions, background: Solver | None = None
+    ) -> Parameters:
+        """Train the prior and the solver together."""
+        from xr4dvar.methods.fourdvarnet_fit import fit_fourdvarnet
+
+        return fit_fourdvarnet(self, data, options, background)
+
+    def solver_for(self, parameters: Parameters, device: str) -> Solver:
+        """Give the function that completes patches."""
+        from xr4dvar.methods.fourdvarnet_fit import make_solver
+
+        return make_solver(parameters, device)

@@ -1,0 +1,186 @@
+"""Optimal interpolation as a method: configuration, windows, fit and solve."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from xr4dvar.errors import Problems
+from xr4dvar.labels import Grid, parse_length
+from xr4dvar.labels.units import UserLength
+from xr4dvar.methods.base import FitOptions, Parameters, Solver, Window
+from xr4dvar.methods.training_data import TrainingData
+from xr4dvar.types import Role
+
+__all__ = ["OptimalInterpolation"]
+
+#: Windows are this many correlation lengths long, and overlap by so many.
+WINDOW_LENGTHS, OVERLAP_LENGTHS = 12.0, 4.0
+#: Horizontal domains of up to so many cells are solved whole.
+WHOLE_CELLS = 1_100_000
+
+Length = Mapping[str, UserLength] | str
+
+
+@dataclass(frozen=True)
+class OptimalInterpolation:
+    r"""Optimal interpolation: the best linear map for a given covariance.
+
+    .. math:: x_a = m + B H^T (H B H^T + R)^{-1} (y - H m)
+
+    solved exactly for all observations of a window at once. Windows are 12 correlation lengths
+    long and blended over 4, so the map is that of the whole period to rounding.
+
+    Parameters
+    ----------
+    length : mapping, str or sequence of those, optional
+        Correlation lengths, ``{"time": "7D", "lat": 1.0, "lon": 1.0}`` in degrees or
+        ``{"time": "7D", "lat": "100 km"}`` on the sphere; several for a sum of covariances.
+        Not given: `fit` finds `scales` of them, and the variances.
+    variance : float or sequence of float, optional
+        Prior variance for each of `length`, in the data's units squared. Not given: the
+        variance of the observations about their mean, less `error_variance`.
+    error_variance : float, optional
+        Variance of the observation error, in the data's units squared. Not given with
+        `length`: 5 % of the prior variance.
+    family : {"gaussian", "matern12", "matern32", "matern52"}
+        Shape of the covariance. The Gaussian is ``exp(-(d / length)^2)``, as in the SSH
+        mapping challenge, without a factor 1/2.
+    mean : "map", "constant" or float
+        What the map falls back to far from observations: a map of the time mean, smoothed where
+        there are few data; one number; or the given number.
+    scales : int
+        Number of covariances that `fit` looks for where `length` is not given.
+
+    References
+    ----------
+    Bretherton et al. 1976, https://doi.org/10.1016/0011-7471(76)90001-2
+
+    Examples
+    --------
+    >>> oi = xv.OptimalInterpolation(length={"time": "7D", "lat": 1.0, "lon": 1.0})
+    >>> ds = xv.datasets.gulfstream_twin()
+    >>> maps = xv.reconstruct(ds.ssh_nadir4.isel(time=slice(0, 15)), oi)
+    >>> int(maps.isnull().sum())
+    0
+    """
+
+    length: Length | Sequence[Length] | None = None
+    variance: float | Sequence[float] | None = None
+    error_variance: float | None = None
+    family: str = "gaussian"
+    mean: Literal["map", "constant"] | float = "constant"
+    scales: int = 2
+
+    background: ClassVar[None] = None
+
+    @property
+    def lengths(self) -> list[Length]:
+        """The lengths as a list; empty where `fit` is to find them."""
+        if self.length is None:
+            return []
+        single = isinstance(self.length, str | Mapping)
+        return [self.length] if single else list(self.length)  # type: ignore[list-item,arg-type]
+
+    @property
+    def variances(self) -> list[float]:
+        """The prior variances as a list; empty where they are to be estimated."""
+        if self.variance is None:
+            return []
+        single = np.ndim(self.variance) == 0
+        return [self.variance] if single else list(self.variance)  # type: ignore
+
+    def check(self, grid: Grid, names: Sequence[str]) -> None:
+        """Raise one `InputError` if lengths, variances or the family cannot be used."""
+        from xr4dvar.covariance.families import FAMILIES
+
+        problems = Problems()
+        if self.family not in FAMILIES:
+            problems.add(f"family {self.family!r} is unknown", f"use one of {', '.join(FAMILIES)}")
+        if self.variances and len(self.variances) != len(self.lengths):
+            problems.add(
+                f"{len(self.variances)} variances for {len(self.lengths)} lengths",
+                "give one variance for each length",
+            )
+        for what, values in (
+            ("variance", self.variances),
+            ("error_variance", [self.error_variance]),
+        ):
+            for value in values:
+                if value is not None and not (math.isfinite(value) and value > 0):
+                    problems.add(
+                        f"{what} is {value}", f"give a positive {what}, in the data's units squared"
+                    )
+        if isinstance(self.mean, str) and self.mean not in ("map", "constant"):
+            problems.add(f"mean is {self.mean!r}", "use 'map', 'constant' or a number")
+        for length in self.lengths:
+            with problems.collect():
+                parse_length(length, grid)
+        problems.raise_if_any()
+
+    def known(self, grid: Grid, names: Sequence[str]) -> Parameters | None:
+        """Give the parameters if lengths are given: data only sharpen mean and variances.
+
+        The mean is then that of each window's observations.
+        """
+        from xr4dvar.methods.oi_fit import given_covariance
+
+        if not self.lengths or self.mean == "map":
+            return None
+        mean = None if isinstance(self.mean, str) else float(self.mean)
+        covariance = given_covariance(self, grid, spread=1.0)
+        variables = [
+            {"name": name, "family": self.family, "mean": mean, "period": _period(grid)}
+            | covariance
+            for name in names
+        ]
+        return Parameters({"variables": variables})
+
+    def windows(self, grid: Grid, parameters: Parameters) -> dict[Role, Window]:
+        """Give windows of many correlation lengths; the whole of y and x where it fits."""
+        windows: dict[Role, Window] = {}
+        cells = math.prod(grid[role].size for role in ("y", "x") if role in grid.roles)
+        for role in grid.roles:
+            size, length = grid[role].size, _cells(role, grid, parameters)
+            patch = max(8, math.ceil(WINDOW_LENGTHS * length))
+            whole = size <= patch or (role != "time" and cells <= WHOLE_CELLS)
+            overlap = math.ceil(OVERLAP_LENGTHS * length)
+            windows[role] = Window(size, size) if whole else Window(patch, max(1, patch - overlap))
+        return windows
+
+    def fit(
+        self, data: TrainingData, options: FitOptions, background: Solver | None = None
+    ) -> Parameters:
+        """Estimate the mean, and the lengths and variances that are not given."""
+        from xr4dvar.methods.oi_fit import fit_optimal_interpolation
+
+        return fit_optimal_interpolation(self, data, options)
+
+    def solver_for(self, parameters: Parameters, device: str) -> Solver:
+        """Give the function that maps patches."""
+        from xr4dvar.methods.oi_solve import make_solver
+
+        return make_solver(parameters, device)
+
+
+def _period(grid: Grid) -> float | None:
+    return grid["x"].period if "x" in grid.roles else None
+
+
+def _cells(role: Role, grid: Grid, parameters: Parameters) -> float:
+    """The longest correlation length along an axis, in cells."""
+    terms = [term for v in parameters.settings["variables"] for term in v["terms"]]
+    spacing = grid[role].spacing
+    longest = 0.0
+    for term in terms:
+        length = term[role]
+        if term["metric"] and role != "time":
+            length /= 111.2  # km of a degree; longitudes are shorter, which errs on the safe side
+            if role == "x":
+                length /= max(0.1, float(np.cos(np.deg2rad(np.abs(grid["y"].values).max()))))
+        longest = max(longest, length / spacing)
+    return longest

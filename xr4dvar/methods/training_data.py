@@ -1,0 +1,174 @@
+"""Blocks of numbers that a method learns from, read from arrays of any size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from xr4dvar.labels import Grid, Normalisation
+from xr4dvar.types import BoolArray, FloatArray, Role
+
+__all__ = ["Block", "BlockBox", "TrainingData"]
+
+#: Reads the same box of several arrays at once: one slice a dimension.
+Reader = Callable[[tuple[slice, ...]], list[FloatArray]]
+
+
+@dataclass(frozen=True)
+class BlockBox:
+    """Where a block is: the entry of the batch dimensions, and a slice of each axis."""
+
+    entry: tuple[int, ...]
+    slices: tuple[slice, ...]
+
+
+@dataclass(frozen=True)
+class Block:
+    """A box of the training data, in the data's own units.
+
+    Parameters
+    ----------
+    y : numpy.ndarray, shape (V, T, Y, X)
+        What the method is shown; NaN where nothing is.
+    target : numpy.ndarray, same shape
+        What its map is held against; NaN where that is not known.
+    coordinates : mapping of role to numpy.ndarray, shape (n,)
+        Positions along the axes that are there.
+    background : numpy.ndarray, same shape as `y`, optional
+        The map of the background method from `y`.
+    """
+
+    y: FloatArray
+    target: FloatArray
+    coordinates: dict[Role, FloatArray]
+    background: FloatArray | None = None
+
+    def with_background(self, background: FloatArray) -> Block:
+        """Add the background map."""
+        return replace(self, background=background)
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Observations, and the truth where there is one, of a training and a validation period.
+
+    Parameters
+    ----------
+    read : callable
+        Gives V observation arrays, then V target arrays if `supervised`, for a box of
+        the canonical (batch..., time, y, x) array.
+    shape : tuple of int
+        Shape of the canonical array.
+    names : sequence of str
+        The variables.
+    grid : Grid
+    normalisation : Normalisation
+        Mean and standard deviation of each variable.
+    supervised : bool
+        Whether there is a target. If not, a share of the observations is hidden from the
+        method and is the target.
+    train, validation : tuple of int
+        First and one past the last time index of each period.
+    hide : callable
+        ``(observed, generator) -> hidden``: which of the observed cells (V, T, Y, X) to hide.
+    domain : numpy.ndarray of bool, shape (Y, X) or (T, Y, X), optional
+        Cells that are wanted (sea).
+    """
+
+    read: Reader
+    shape: tuple[int, ...]
+    names: Sequence[str]
+    grid: Grid
+    normalisation: Normalisation
+    supervised: bool
+    train: tuple[int, int]
+    validation: tuple[int, int]
+    hide: Callable[[BoolArray, np.random.Generator], BoolArray]
+    domain: BoolArray | None = None
+
+    def sizes(self, period: tuple[int, int]) -> dict[Role, int]:
+        """Number of cells along each axis that is there, with the given period as time."""
+        sizes = dict(zip(self.grid.roles, self.grid.shape, strict=True))
+        if "time" in sizes:
+            sizes["time"] = period[1] - period[0]
+        return sizes
+
+    def box(
+        self,
+        period: tuple[int, int],
+        sizes: dict[Role, int],
+        generator: np.random.Generator | None = None,
+    ) -> BlockBox:
+        """Place a block of the given sizes in a period: at random, or in its first corner."""
+
+        def start(free: int) -> int:
+            return 0 if generator is None else int(generator.integers(free + 1))
+
+        whole = self.sizes(period)
+        entry = tuple(
+            0 if generator is None else int(generator.integers(size))
+            for size in self.shape[: len(self.shape) - len(whole)]
+        )
+        slices = []
+        for role, size in whole.items():
+            length = min(size, sizes.get(role, size))
+            first = start(size - length) + (period[0] if role == "time" else 0)
+            slices.append(slice(first, first + length))
+        return BlockBox(entry, tuple(slices))
+
+    def block(
+        self, box: BlockBox, generator: np.random.Generator, error_of: BlockBox | None = None
+    ) -> Block:
+        """Read a block.
+
+        Parameters
+        ----------
+        box : BlockBox
+        generator : numpy.random.Generator
+            Hides a share of the observations where there is no target.
+        error_of : BlockBox, optional
+            With a target: observe the truth of `box` where, and as wrongly as, this other block
+            was. Its observation errors ``y - target`` are added to the truth: more pairs of
+            observations and truth than were measured, each as likely.
+        """
+        y, target = self._read(box)
+        if target is None:
+            observed = np.isfinite(y)
+            hidden = self.hide(observed, generator) & observed
+            y, target = np.where(hidden, np.nan, y), np.where(hidden, y, np.nan)
+        elif error_of is not None:
+            other_y, other_target = self._read(error_of)
+            y = target + (other_y - other_target)
+        return Block(y, self._masked(target, box), self._coordinates(box))
+
+    def _read(self, box: BlockBox) -> tuple[FloatArray, FloatArray | None]:
+        index = tuple(slice(i, i + 1) for i in box.entry) + box.slices
+        shape = tuple(s.stop - s.start for s in box.slices)
+        arrays = [array.reshape(shape) for array in self.read(index)]
+        count = len(self.names)
+        y = np.stack([self._five(array) for array in arrays[:count]])
+        if not self.supervised:
+            return y, None
+        return y, np.stack([self._five(array) for array in arrays[count:]])
+
+    def _five(self, array: FloatArray) -> FloatArray:
+        """(T, Y, X), with size 1 for an axis that is not there."""
+        sizes = dict(zip(self.grid.roles, array.shape, strict=True))
+        return array.reshape([sizes.get(role, 1) for role in ("time", "y", "x")])
+
+    def _masked(self, target: FloatArray, box: BlockBox) -> FloatArray:
+        if self.domain is None:
+            return target
+        domain = self.domain[box.slices[-self.domain.ndim :]]
+        return np.where(self._five(np.broadcast_to(domain, self._sizes(box))), target, np.nan)
+
+    def _sizes(self, box: BlockBox) -> tuple[int, ...]:
+        return tuple(s.stop - s.start for s in box.slices)
+
+    def _coordinates(self, box: BlockBox) -> dict[Role, FloatArray]:
+        return {
+            role: self.grid[role].values[part]
+            for role, part in zip(self.grid.roles, box.slices, strict=True)
+        }

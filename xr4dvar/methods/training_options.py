@@ -1,0 +1,44 @@
+"""How long and how fast a network learns."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+__all__ = ["Training"]
+
+
+@dataclass(frozen=True)
+class Training:
+    """How long and how fast to learn.
+
+    Parameters
+    ----------
+    steps : int
+        Gradient steps, unless validation stops improving before.
+    batch_size : int
+        Patches a step.
+    learning_rate : float
+        Highest step of AdamW; it rises over the first 100 steps, then falls along a cosine to 0.
+    steps_per_epoch : int
+        Steps between validations.
+    patience : int
+        Epochs without a better validation after which training stops.
+    gradient_clip : float
+        Largest norm of the gradient.
+    averaging : float
+        Decay per step of the moving average of the weights that is validated and kept.
+    """
+
+    steps: int = 2000
+    batch_size: int = 4
+    learning_rate: float = 1e-3
+    steps_per_epoch: int = 100
+    patience: int = 20
+    gradient_clip: float = 1.0
+    averaging: float = 0.995
+
+    def rate(self, step: int) -> float:
+        """Learning rate at a step."""
+        rise = min(1.0, (step + 1) / 100)
+        return self.learning_rate * rise * 0.5 * (1 + math.cos(math.pi * step / self.steps))

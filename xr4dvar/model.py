@@ -1,0 +1,127 @@
+"""A fitted method: what `fit` returns, `reconstruct` takes and a file holds."""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from os import PathLike
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from xr4dvar.methods import Method, Parameters, to_config
+
+__all__ = ["Model"]
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A method with the parameters that `fit` found.
+
+    Parameters
+    ----------
+    method : Method
+        Its configuration.
+    parameters : Parameters
+        Settings and weights.
+    variables : mapping of str to str
+        Names and units of the variables that it is for.
+    grid : mapping
+        Axes, units and spacing that it is for (`Grid.signature`).
+    seed : int
+    background : Model, optional
+        The fitted background method.
+
+    Examples
+    --------
+    >>> ds = xv.datasets.gulfstream_twin().isel(time=slice(0, 20))
+    >>> oi = xv.OptimalInterpolation(length={"time": "7D", "lat": 1.0, "lon": 1.0})
+    >>> model = xv.fit(ds.ssh_nadir4, oi)
+    >>> model.save("oi.safetensors")
+    >>> xv.load("oi.safetensors").digest == model.digest
+    True
+    """
+
+    method: Method
+    parameters: Parameters
+    variables: Mapping[str, str]
+    grid: Mapping[str, Any]
+    seed: int = 0
+    background: Model | None = None
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """Everything but the weights, ready for JSON."""
+        return {
+            "method": to_config(self.method),
+            "settings": dict(self.parameters.settings),
+            "variables": dict(self.variables),
+            "grid": dict(self.grid),
+            "seed": self.seed,
+            "background": None if self.background is None else self.background.config,
+        }
+
+    @cached_property
+    def digest(self) -> str:
+        """Digest of the configuration and of all weights: the same for equal models."""
+        total = hashlib.blake2b(digest_size=16)
+        total.update(json.dumps(self.config, sort_keys=True).encode())
+        for name, array in sorted(self.arrays.items()):
+            total.update(f"{name}{array.dtype}{array.shape}".encode())
+            total.update(np.ascontiguousarray(array).tobytes())
+        return total.hexdigest()
+
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All weights, with those of the background under ``background/``."""
+        arrays = dict(self.parameters.arrays)
+        if self.background is not None:
+            arrays |= {f"background/{name}": a for name, a in self.background.arrays.items()}
+        return arrays
+
+    @property
+    def history(self) -> xr.Dataset | None:
+        """How training went, along ``epoch``; None where nothing was trained or it was loaded."""
+        return self.parameters.history
+
+    def save(self, path: str | PathLike[str], *, overwrite: bool = False) -> None:
+        """Write one safetensors file; see `xr4dvar.load`."""
+        from xr4dvar.persistence import save
+
+        save(self, path, overwrite=overwrite)
+
+    def __dask_tokenize__(self) -> tuple[str, str]:
+        return type(self).__qualname__, self.digest
+
+    def __repr__(self) -> str:
+        return "\n".join([f"<xr4dvar.Model: {type(self.method).__name__}>", *self._lines()])
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            "<tr><th style='text-align:left'>{}</th><td style='text-align:left'>{}</td></tr>".format(
+                *map(html.escape, line.strip().split(": ", 1))
+            )
+            for line in self._lines()
+        )
+        title = f"xr4dvar.Model: {type(self.method).__name__}"
+        return f"<strong>{html.escape(title)}</strong><table>{rows}</table>"
+
+    def _lines(self) -> list[str]:
+        axes = self.grid["axes"]
+        spacing = ", ".join(
+            f"{role} {axis['spacing']:.4g} {axis['units']}" if axis["spacing"] else role
+            for role, axis in axes.items()
+        )
+        names = ", ".join(
+            f"{name} ({units or 'no units'})" for name, units in self.variables.items()
+        )
+        weights = sum(array.size for array in self.parameters.arrays.values())
+        lines = [f"  variables: {names}", f"  grid: {spacing}", f"  weights: {weights:,} numbers"]
+        if self.background is not None:
+            lines.append(f"  background: {type(self.background.method).__name__}")
+        return [*lines, f"  digest: {self.digest}"]

@@ -1,0 +1,6 @@
+"""Networks that priors and solvers are made of."""
+
+from xr4dvar.networks.conv_lstm import ConvLSTM as ConvLSTM
+from xr4dvar.networks.unet import UNet as UNet
+
+__all__ = ["ConvLSTM", "UNet"]

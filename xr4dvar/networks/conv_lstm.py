@@ -1,0 +1,44 @@
+"""A convolutional LSTM cell (Shi et al. 2015)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["ConvLSTM"]
+
+
+class ConvLSTM(nn.Module):
+    """One step of a 3 x 3 convolutional LSTM; its memory is passed in and returned.
+
+    Parameters
+    ----------
+    inputs, hidden : int
+        Channels of the input and of the memory.
+
+    Examples
+    --------
+    >>> import torch
+    >>> cell = ConvLSTM(2, 4)
+    >>> out, memory = cell(torch.ones(1, 2, 5, 6), None)
+    >>> out.shape, len(memory)
+    (torch.Size([1, 4, 5, 6]), 2)
+    """
+
+    def __init__(self, inputs: int, hidden: int):
+        super().__init__()
+        self.hidden = hidden
+        self.gates = nn.Conv2d(inputs + hidden, 4 * hidden, 3, padding=1)
+
+    def forward(
+        self, x: Tensor, memory: tuple[Tensor, Tensor] | None
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Give the output (B, hidden, Y, X) and the new memory (output and cell)."""
+        if memory is None:
+            zeros = x.new_zeros(x.shape[0], self.hidden, *x.shape[-2:])
+            memory = zeros, zeros
+        output, cell = memory
+        enter, remember, show, candidate = self.gates(torch.cat([x, output], 1)).chunk(4, 1)
+        cell = remember.sigmoid() * cell + enter.sigmoid() * candidate.tanh()
+        output = show.sigmoid() * cell.tanh()
+        return output, (output, cell)

@@ -1,0 +1,131 @@
+"""What the pictures share: matplotlib on demand, labels, limits, aspect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from xr4dvar.errors import InputError
+from xr4dvar.labels.axes import Axes
+from xr4dvar.labels.evidence import is_latitude_or_longitude
+from xr4dvar.types import FloatArray
+
+#: Land, and whatever else no field has.
+LAND = "0.85"
+#: Okabe and Ito's colours for lines, told apart by colour-blind readers too.
+COLORS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+
+_UNITS = {
+    "degrees_east": "°E",
+    "degrees_north": "°N",
+    "degree_celsius": "°C",
+    "degrees_celsius": "°C",
+    "celsius": "°C",
+    "degc": "°C",
+    "degree": "°",
+    "degrees": "°",
+}
+#: Zero is the middle of the colours if the shorter side has at least this share of the longer.
+_SIGNED = 0.25
+
+
+def pyplot() -> ModuleType:
+    """Return `matplotlib.pyplot`, or say how to get it."""
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError as error:
+        raise ImportError('plots need matplotlib; fix: pip install "xr4dvar[plot]"') from error
+    return plt
+
+
+def by_name(fields: xr.DataArray | Mapping[str, xr.DataArray] | None) -> dict[str, xr.DataArray]:
+    """Return reconstructions by name, whether one or several are given."""
+    if fields is None:
+        return {}
+    if isinstance(fields, xr.DataArray):
+        return {"reconstruction": fields}
+    given: dict[str, Any] = dict(fields)  # a Dataset passes for a mapping, hence Any
+    if wrong := [name for name, field in given.items() if not isinstance(field, xr.DataArray)]:
+        problem = f"reconstructions {wrong} are not DataArrays"
+        raise InputError([(problem, 'pass {"name": field}, select variables with ["name"]')])
+    if reserved := {"observations", "truth"} & set(given):
+        names = f"reconstructions cannot be called {sorted(reserved)}"
+        raise InputError([(names, "give them other names")])
+    return given
+
+
+def label(array: xr.DataArray) -> str:
+    """Return what an axis or colour bar says: long name and unit, as attributes give them."""
+    name = "" if array.name is None else array.name
+    words = array.attrs.get("long_name", array.attrs.get("standard_name", name))
+    text = str(words).replace("_", " ")
+    return f"{text} ({unit(array)})".lstrip() if unit(array) else text
+
+
+def unit(array: xr.DataArray) -> str:
+    """Return the unit as it is printed, nothing for plain numbers."""
+    text = str(array.attrs.get("units", "1"))
+    return "" if text == "1" else _UNITS.get(text.lower().replace(" ", "_"), text)
+
+
+def limits(fields: Iterable[FloatArray]) -> tuple[float, float, bool]:
+    """Return low, high and whether the fields are signed: robust, symmetric if signed."""
+    low, high = _percentiles(fields, (2, 98))
+    signed = low < 0 < high and min(-low, high) >= _SIGNED * max(-low, high)
+    if signed:
+        high = max(-low, high)
+        low = -high
+    if low == high:
+        low, high = low - 0.5, high + 0.5
+    return low, high, signed
+
+
+def error_limit(errors: Iterable[FloatArray]) -> float:
+    """Return a bound that 98 % of the errors keep."""
+    (bound,) = _percentiles((np.abs(error) for error in errors), (98,))
+    return bound or 1.0
+
+
+def _percentiles(fields: Iterable[FloatArray], shares: tuple[int, ...]) -> list[float]:
+    values = np.concatenate([np.ravel(field) for field in fields])
+    values = values[np.isfinite(values)]
+    return [float(q) for q in np.percentile(values, shares)] if values.size else [0.0] * len(shares)
+
+
+def extend(fields: Iterable[FloatArray], low: float, high: float) -> str:
+    """Which ends of the colour bar are exceeded, in matplotlib's words."""
+    values = [field[np.isfinite(field)] for field in fields]
+    below = any((value < low).any() for value in values)
+    above = any((value > high).any() for value in values)
+    return {(0, 0): "neither", (1, 0): "min", (0, 1): "max", (1, 1): "both"}[below, above]
+
+
+def horizontal(field: xr.DataArray, axes: Axes) -> tuple[xr.DataArray, xr.DataArray]:
+    """Return the x and y coordinates to draw a (y, x) field on; cell numbers if there are none."""
+    x, y = (
+        field[axes.coordinates[role]] if role in axes.coordinates else field[axes.dim(role)]
+        for role in ("x", "y")
+    )
+    return x, y
+
+
+def aspect(x: xr.DataArray, y: xr.DataArray) -> float | str:
+    """Return the aspect that keeps shapes: by the cosine of latitude, or equal for lengths."""
+    if is_latitude_or_longitude("y", y):
+        return float(1 / np.cos(np.deg2rad(y.mean().item())))
+    same = x.attrs.get("units") == y.attrs.get("units")
+    return "equal" if same else "auto"
+
+
+def ratio(x: xr.DataArray, y: xr.DataArray) -> float:
+    """Return height over width of a panel with the aspect of the data."""
+    shape = aspect(x, y)
+    if isinstance(shape, str) and shape == "auto":
+        return 0.8
+    spans: Any = [float(c.max() - c.min()) or 1.0 for c in (x, y)]
+    stretch = 1.0 if isinstance(shape, str) else shape
+    return float(np.clip(spans[1] * stretch / spans[0], 0.3, 2.5))

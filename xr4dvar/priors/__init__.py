@@ -1,0 +1,20 @@
+"""Priors: maps Phi that a likely state leaves (almost) unchanged.
+
+A prior is a module ``(x, context) -> Phi(x)``: `x` and the result have shape
+(B, V, T, Y, X), `context` (B, C, T, Y, X) or None holds known fields such as the background.
+"""
+
+from collections.abc import Callable
+
+from torch import nn
+
+from xr4dvar.priors.bilinear import BilinearAutoEncoder as BilinearAutoEncoder
+from xr4dvar.priors.two_scale import TwoScale as TwoScale
+
+__all__ = ["PRIORS", "BilinearAutoEncoder", "TwoScale"]
+
+#: Priors by name: ``(state channels, context channels, width) -> module``.
+PRIORS: dict[str, Callable[[int, int, int], nn.Module]] = {
+    "bilinear": BilinearAutoEncoder,
+    "two_scale": TwoScale,
+}

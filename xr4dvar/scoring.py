@@ -1,0 +1,261 @@
+"""The verb `score`: how close a reconstruction is to the truth, as a small Dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Sequence
+from types import EllipsisType
+from typing import Any, Literal
+
+import xarray as xr
+
+from xr4dvar import scores
+from xr4dvar.errors import InputError, Problems
+from xr4dvar.labels.axes import find_axes
+from xr4dvar.labels.grid import Grid, make_grid
+from xr4dvar.scores import checks
+from xr4dvar.scores.spectral import spectral_problem
+from xr4dvar.types import DimsMapping, Labelled
+
+#: The scores in the order of the challenge's leaderboard, with what each says.
+METRICS = {
+    "mu": "1 - RMSE / RMS(truth)",
+    "sigma": "standard deviation over time of 1 - RMSE / RMS(truth)",
+    "lambda_x": "smallest resolved wavelength",
+    "lambda_t": "smallest resolved period",
+    "rmse": "root mean square error",
+    "r_score": "explained variance, 100 (1 - MSE / Var(truth))",
+}
+_SPECTRAL = frozenset({"lambda_x", "lambda_t"})
+_MISSING = "NaN where a field has a gap or no large scale has a spectral score of 0.5"
+
+Dim = Hashable | Iterable[Hashable] | EllipsisType | None
+
+
+def score(
+    reconstruction: Labelled,
+    truth: Labelled,
+    *,
+    dim: Dim = None,
+    weights: xr.DataArray | Literal["area"] | None = None,
+    mask: xr.DataArray | None = None,
+    metrics: str | Sequence[str] | None = None,
+    dims: DimsMapping | None = None,
+) -> xr.Dataset:
+    """Score a reconstruction against the truth.
+
+    Cells that are missing in either field, or False in `mask`, are left out of both.
+
+    Parameters
+    ----------
+    reconstruction, truth : DataArray or Dataset
+        On the same grid, with the same units. The truth may lack extra dimensions, such as
+        members. Numpy or dask.
+    dim : hashable, iterable of hashable or ..., optional
+        Dimensions to score over. Default: those of time, latitude and longitude, so that members
+        are scored one by one; ``...`` is all; ``dim=("lat", "lon")`` gives a score a day.
+    weights : DataArray or "area", optional
+        Weights of the cells, not negative; "area" is the cosine of latitude. The spectral scores
+        take no weights.
+    mask : DataArray of bool, optional
+        True where cells count. Cells left out are gaps, and spectral scores need complete
+        fields: to score a part of the domain, select it with ``.sel`` first.
+    metrics : str or sequence of str, optional
+        Of those listed below. Default: all that the fields allow; the attribute ``not_scored``
+        names the rest and says why.
+    dims : mapping, optional
+        Which dimension is which axis, as in ``{"time": "t", "lat": "j", "lon": "i"}``, where
+        names and attributes do not tell.
+
+    Returns
+    -------
+    Dataset
+        One variable a score, float64, with units. Lazy if a field is. Datasets give one more
+        dimension, ``variable``.
+
+        - ``mu``: 1 - RMSE / RMS(truth), of the whole period at once, no mean removed [1]_.
+        - ``sigma``: standard deviation over time (ddof 0) of the same ratio a time step [1]_.
+        - ``lambda_x``, ``lambda_t``: smallest resolved wavelength (units of the x axis, degree
+          for longitude) and period (day): where 1 - PSD(error) / PSD(truth), over time and
+          longitude, falls below 0.5 [1]_. NaN where a field has a gap or nothing is resolved.
+          See `xr4dvar.scores.effective_resolution` for the crossing.
+        - ``rmse``: root mean square error, in the unit of the data.
+        - ``r_score``: explained variance 100 (1 - MSE / Var(truth)) in percent; a bias counts
+          as error.
+
+    Raises
+    ------
+    InputError
+        With all that is wrong: grids or units that differ, unknown names, spectral scores asked
+        for on an uneven axis or on fields with gaps.
+
+    References
+    ----------
+    .. [1] Ocean data challenge 2020a, SSH mapping (NATL60).
+
+    Examples
+    --------
+    >>> days = xr.date_range("2012-10-22", periods=16)
+    >>> truth = xr.DataArray(
+    ...     np.random.default_rng(0).normal(size=(16, 8, 16)),
+    ...     dims=("time", "lat", "lon"),
+    ...     coords={"time": days, "lat": 33 + np.arange(8.0), "lon": np.arange(16.0) - 65},
+    ...     attrs={"units": "m"},
+    ... )
+    >>> scores = score(0.9 * truth, truth)
+    >>> round(float(scores.mu), 3), round(float(scores.r_score), 1), scores.rmse.attrs["units"]
+    (0.9, 99.0, 'm')
+    >>> score(0.9 * truth, truth, dim=("lat", "lon"), metrics="rmse").rmse.dims
+    ('time',)
+    """
+    options = {"dim": dim, "weights": weights, "mask": mask, "metrics": metrics, "dims": dims}
+    if isinstance(reconstruction, xr.Dataset) or isinstance(truth, xr.Dataset):
+        return _score_variables(reconstruction, truth, options)
+    grid = make_grid(reconstruction, find_axes(reconstruction, dims))
+    problems = Problems()
+    checks.check_fields(reconstruction, truth, grid.axes, problems)
+    if mask is not None:
+        checks.check_mask(mask, reconstruction, problems)
+    cell_weights = checks.resolve_weights(weights, reconstruction, problems)
+    over = _dimensions(dim, grid, reconstruction, problems)
+    names = _names(metrics, problems)
+    problems.raise_if_any()
+    if mask is not None:
+        reconstruction = reconstruction.where(mask)
+    unable = _unable(grid, over)
+    if metrics is not None:
+        _refuse(names, unable, {"reconstruction": reconstruction, "truth": truth})
+    names = [name for name in names if name not in unable]
+    result = _compute(names, reconstruction, truth, grid, over, cell_weights)
+    result = _described(result, truth, reconstruction, grid)
+    result.attrs = {"scored_over": ", ".join(map(str, over))}
+    if metrics is None and unable:
+        result.attrs["not_scored"] = _reasons(unable)
+    return result
+
+
+def _names(metrics: str | Sequence[str] | None, problems: Problems) -> list[str]:
+    if metrics is None:
+        return list(METRICS)
+    names = [metrics] if isinstance(metrics, str) else list(metrics)
+    if unknown := [name for name in names if name not in METRICS]:
+        problems.add(f"metrics {unknown} are not known", f"choose from {list(METRICS)}")
+    return names
+
+
+def _dimensions(
+    dim: Dim, grid: Grid, reconstruction: xr.DataArray, problems: Problems
+) -> list[Hashable]:
+    if dim is None:
+        return [name for _, name in grid.axes.items()]
+    if dim is ...:
+        return list(reconstruction.dims)
+    over = list(dim) if isinstance(dim, Iterable) and not isinstance(dim, str) else [dim]
+    if unknown := [name for name in over if name not in reconstruction.dims]:
+        known = list(reconstruction.dims)
+        problems.add(f"dim has {unknown}, not in the reconstruction", f"choose from {known}")
+    return over
+
+
+def _unable(grid: Grid, over: list[Hashable]) -> dict[str, tuple[str, str]]:
+    """Return the scores that the grid or `dim` does not allow, with why and the fix."""
+    unable = {}
+    if grid.axes.time not in over or len(over) < 2:
+        what = f"sigma compares time steps, each over other dimensions, and dim is {over}"
+        unable["sigma"] = what, "leave dim out, or name time and more"
+    spectral = spectral_problem(grid)
+    if spectral is None and not {grid.axes.time, grid.axes.x} <= set(over):
+        what = f"spectral scores run over {grid.axes.time} and {grid.axes.x}, and dim is {over}"
+        spectral = what, "leave dim out"
+    return unable if spectral is None else unable | dict.fromkeys(_SPECTRAL, spectral)
+
+
+def _refuse(
+    names: list[str], unable: dict[str, tuple[str, str]], fields: dict[str, xr.DataArray]
+) -> None:
+    """Raise for scores that were asked for by name and cannot be had."""
+    problems = Problems()
+    for problem in dict.fromkeys(unable[name] for name in names if name in unable):
+        problems.add(*problem)
+    if spectral := [name for name in names if name in _SPECTRAL and name not in unable]:
+        checks.check_complete(fields, spectral, problems)
+    problems.raise_if_any()
+
+
+def _compute(
+    names: list[str],
+    reconstruction: xr.DataArray,
+    truth: xr.DataArray,
+    grid: Grid,
+    over: list[Hashable],
+    weights: xr.DataArray | None,
+) -> xr.Dataset:
+    time = grid.axes.time
+    others = [dim for dim in over if dim != time]
+    steps = scores.pair_sums(reconstruction, truth, others, weights)
+    total = steps.sum(time) if time in over else steps
+    found = {"mu": scores.mu(total), "rmse": scores.rmse(total), "r_score": scores.r_score(total)}
+    if "sigma" in names:
+        found["sigma"] = scores.sigma(steps, grid.axes.dim("time"))
+    if not _SPECTRAL.isdisjoint(names):
+        spectrum = scores.spectral_score(reconstruction, truth, grid=grid, mean=others)
+        found["lambda_x"], found["lambda_t"] = scores.resolution(spectrum)
+    return xr.Dataset({name: found[name] for name in names})
+
+
+def _described(
+    result: xr.Dataset, truth: xr.DataArray, reconstruction: xr.DataArray, grid: Grid
+) -> xr.Dataset:
+    """Give each score its long name and unit."""
+    units: dict[Hashable, str | None] = dict.fromkeys(METRICS, "1")
+    units |= {"r_score": "%", "rmse": truth.attrs.get("units", reconstruction.attrs.get("units"))}
+    if not _SPECTRAL.isdisjoint(map(str, result)):
+        units |= {"lambda_x": grid["x"].units, "lambda_t": grid["time"].units}
+    for name, variable in result.data_vars.items():
+        variable.attrs = {"long_name": METRICS[str(name)]}
+        if units[name] is not None:
+            variable.attrs["units"] = units[name]
+        if name in _SPECTRAL:
+            variable.attrs["comment"] = _MISSING
+    return result
+
+
+def _reasons(unable: dict[str, tuple[str, str]]) -> str:
+    return "\n".join(f"{name}: {what}; fix: {fix}" for name, (what, fix) in unable.items())
+
+
+def _score_variables(
+    reconstruction: Labelled, truth: Labelled, options: dict[str, Any]
+) -> xr.Dataset:
+    """Score each variable of the reconstruction, stacked along the dimension `variable`."""
+    problems = Problems()
+    if not (isinstance(reconstruction, xr.Dataset) and isinstance(truth, xr.Dataset)):
+        problems.add("one of the fields is a Dataset, the other a DataArray", "pass two of a kind")
+        raise InputError(problems.found)
+    found = {}
+    for name, field in reconstruction.data_vars.items():
+        if name not in truth:
+            problems.add(f"truth has no {name!r}", f"drop it: reconstruction.drop_vars({name!r})")
+            continue
+        try:
+            found[name] = score(field, truth[name], **options)
+        except InputError as error:
+            for what, fix in error.problems:
+                problems.add(f"{name}: {what}", fix)
+    if not reconstruction.data_vars:
+        problems.add("reconstruction has no variables", "pass one with data variables")
+    problems.raise_if_any()
+    return _stacked(found)
+
+
+def _stacked(found: dict[Hashable, xr.Dataset]) -> xr.Dataset:
+    names = xr.Variable("variable", [str(name) for name in found])
+    result: xr.Dataset = xr.concat(
+        list(found.values()),
+        names.to_index_variable(),
+        join="exact",
+        combine_attrs="drop_conflicts",
+    )
+    units = [each.rmse.attrs.get("units", "") for each in found.values() if "rmse" in each]
+    if len(set(units)) > 1:
+        result = result.assign_coords(rmse_units=("variable", units))
+    return result

@@ -1,0 +1,266 @@
+"""Patches of dask arrays: the task graph. Builds tasks, computes nothing.
+
+Each patch belongs to the tile that holds its centre and is solved there, once. A tile's windows
+reach into the neighbouring tiles: its task returns one piece of weighted sums for each block it
+reaches, and one task a block adds up the pieces and divides. A halo in place of the pieces would
+solve a patch once for every block it touches (measured: 3.9 times the model calls).
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate, islice, pairwise, product
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from xr4dvar.errors import InputError
+from xr4dvar.tiling.eager import check_shapes
+from xr4dvar.tiling.order import order_hints
+from xr4dvar.tiling.plan import Plan
+from xr4dvar.tiling.sweep import (
+    AnyArray,
+    Index,
+    Settings,
+    Slices,
+    Solve,
+    block_views,
+    divide,
+    sweep,
+    whole_views,
+    zero_pieces,
+)
+from xr4dvar.tiling.tiles import TileAxis, tile_axes, tile_lengths
+
+if TYPE_CHECKING:
+    import dask.array as da
+    from dask.delayed import Delayed
+
+
+def run_dask(
+    fields: Sequence[da.Array | AnyArray],
+    plan: Plan,
+    solve: Delayed | Solve,
+    *,
+    n_out: int = 1,
+    batch_size: int = 1,
+    dtype: npt.DTypeLike = "float32",
+    name: str = "tiling",
+) -> da.Array:
+    """Solve every patch once and blend the results, lazily: `run_eager` for dask arrays.
+
+    Nothing is computed here, and the graph grows with the number of chunks, not of patches.
+    Chunks shorter than half a patch (or than the stride) are merged into tiles; long chunks are
+    not cut. See `tiles` for what that costs in memory.
+
+    Parameters
+    ----------
+    fields : sequence of dask array or numpy array
+        Inputs. dask arrays have the shape ``plan.shape``; the first one's chunks count, the others
+        are rechunked to them lazily. numpy arrays (a land mask) broadcast to that shape and travel
+        as one task each, as small as they are.
+    plan : Plan
+        The patches.
+    solve : Delayed or callable
+        See `run_eager`. It travels once, as one task that the others refer to: give a Delayed whose
+        name is a digest of the model. Threads may call it at the same time.
+    n_out, batch_size, dtype
+        See `run_eager`. Batches do not go across tiles.
+    name : str
+        Prefix of the task names; a token of all arguments is added to it.
+
+    Returns
+    -------
+    dask array, shape (n_out, *plan.shape)
+        With the chunks of the first dask field. NaN as in `run_eager`.
+
+    Raises
+    ------
+    InputError
+        If no field is a dask array, chunks are unknown or a shape does not fit the plan.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> from xr4dvar.tiling import make_plan, run_dask
+    >>> x = da.arange(100, chunks=25)
+    >>> plan = make_plan(x.shape, (10,), (5,))
+    >>> y = run_dask([x], plan, lambda patches, origins: patches[0][:, np.newaxis] + 1.0)
+    >>> y.chunks
+    ((1,), (25, 25, 25, 25))
+    >>> y[0, -3:].compute()
+    array([ 98.,  99., 100.], dtype=float32)
+    """
+    import dask.array as da
+    from dask.base import tokenize
+    from dask.highlevelgraph import HighLevelGraph
+
+    settings = Settings(plan, n_out, batch_size, np.dtype(dtype))
+    chunks = _reference_chunks(fields, plan)
+    lengths = [tile_lengths(w, c) for w, c in zip(plan.windows, chunks, strict=True)]
+    inputs = [_to_tiles(field, chunks, tuple(lengths)) for field in fields]
+    name = f"{name}-{tokenize(inputs, settings, solve)}"
+    layer = _layer(name, inputs, lengths, solve, settings)
+    arrays = [field for field in inputs if isinstance(field, da.Array)]
+    dependencies = [*arrays, solve] if hasattr(solve, "__dask_graph__") else arrays
+    graph = HighLevelGraph.from_collections(name, layer, dependencies=dependencies)
+    meta = np.empty((0,) * (plan.ndim + 1), settings.dtype)
+    blended = da.Array(graph, name, chunks=((n_out,), *lengths), meta=meta)
+    return blended.rechunk((n_out, *chunks), method="tasks")
+
+
+def _reference_chunks(
+    fields: Sequence[da.Array | AnyArray], plan: Plan
+) -> tuple[tuple[int, ...], ...]:
+    """Return the chunks of the first dask field, after all fields are checked."""
+    import dask.array as da
+
+    arrays = [field for field in fields if isinstance(field, da.Array)]
+    if not arrays:
+        raise InputError([("no field is a dask array", "call run_eager")])
+    if any(np.isnan(size) for array in arrays for size in array.shape):
+        fix = "call compute_chunk_sizes() on it first"
+        raise InputError([("a field has chunks of unknown size", fix)])
+    check_shapes([field.shape for field in fields], plan.shape)
+    for number, field in enumerate(fields):
+        if isinstance(field, da.Array) and field.shape != plan.shape:
+            what = f"field {number} has shape {field.shape}, the plan {plan.shape}"
+            raise InputError([(what, "broadcast dask fields; only numpy fields may be smaller")])
+    return arrays[0].chunks
+
+
+def _to_tiles(
+    field: da.Array | AnyArray, chunks: Sequence[Index], lengths: tuple[Index, ...]
+) -> da.Array | AnyArray:
+    if isinstance(field, np.ndarray):
+        return field
+    # Where chunks only merge, plain tasks are best; for foreign chunks dask may choose.
+    return field.rechunk(lengths, method="tasks" if field.chunks == chunks else None)
+
+
+@dataclass(frozen=True)
+class _Tile:
+    """What a tile's task knows besides its data."""
+
+    axes: tuple[TileAxis, ...]
+    in_blocks: tuple[bool, ...]  # for each field: the blocks reached, or one array for all tiles
+    settings: Settings
+
+
+def _layer(
+    name: str,
+    fields: Sequence[da.Array | AnyArray],
+    lengths: Sequence[Index],
+    solve: Delayed | Solve,
+    settings: Settings,
+) -> dict[Any, Any]:
+    """Return the tasks of all tiles, pieces and blocks."""
+    from dask._task_spec import Task, TaskRef
+
+    layer, solve_ref, shared = _shared_tasks(name, fields, solve)
+    in_blocks = tuple(ref is None for ref in shared)
+    added: dict[Index, list[tuple[Slices, Any]]] = {}
+    axes = [tile_axes(w, n) for w, n in zip(settings.plan.windows, lengths, strict=True)]
+    for tile in product(*axes):
+        index = tuple(axis.index for axis in tile)
+        reached = list(product(*(axis.reaches for axis in tile)))
+        blocks = [tuple(r.block for r in reaches) for reaches in reached]
+        data: list[Any] = []
+        for field, ref in zip(fields, shared, strict=True):
+            data += [TaskRef((field.name, *b)) for b in blocks] if ref is None else [ref]
+        key = (f"{name}-tile", *index)
+        layer[key] = Task(key, _run_tile, _Tile(tile, in_blocks, settings), solve_ref, *data)
+        for n, (block, reaches) in enumerate(zip(blocks, reached, strict=True)):
+            piece = (f"{name}-piece", *index, n)
+            layer[piece] = Task(piece, operator.getitem, TaskRef(key), n)
+            inside = tuple(slice(r.in_block, r.in_block + r.size) for r in reaches)
+            added.setdefault(block, []).append((inside, TaskRef(piece)))
+    return layer | _block_tasks(name, added, lengths, settings)
+
+
+def _shared_tasks(
+    name: str, fields: Sequence[da.Array | AnyArray], solve: Delayed | Solve
+) -> tuple[dict[Any, Any], Any, list[Any]]:
+    """Return tasks for what all tiles use, and the references to `solve` and to numpy fields."""
+    from dask._task_spec import DataNode, TaskRef
+
+    tasks: dict[Any, Any] = {}
+    if hasattr(solve, "__dask_graph__"):
+        solve_key: Any = solve.key
+    else:
+        solve_key = f"{name}-solve"
+        tasks[solve_key] = DataNode(solve_key, solve)
+    shared: list[Any] = []
+    for number, field in enumerate(fields):
+        if isinstance(field, np.ndarray):
+            key = (f"{name}-static", number)
+            tasks[key] = DataNode(key, field)
+            shared.append(TaskRef(key))
+        else:
+            shared.append(None)
+    return tasks, TaskRef(solve_key), shared
+
+
+def _block_tasks(
+    name: str,
+    added: dict[Index, list[tuple[Slices, Any]]],
+    lengths: Sequence[Index],
+    settings: Settings,
+) -> dict[Any, Any]:
+    """Return the tasks that add up what the tiles give to each block and divide."""
+    from dask._task_spec import DataNode, Task, TaskRef
+
+    # Adding and dividing are two tasks, kept apart by what the second one shares with all others.
+    # In one task, which dask would fuse with the writing of the block, the block is a leaf right
+    # behind its pieces: dask's ordering then jumps about the domain and pieces pile up, more of
+    # them the longer the domain (6 times the memory at 8 times the length).
+    shared = f"{name}-weights"
+    sums = tuple(windows.weight_sum for windows in settings.plan.windows)
+    tasks, hints = order_hints(name, len(added))
+    tasks[shared] = DataNode(shared, sums)
+    borders = [list(pairwise([0, *accumulate(sizes)])) for sizes in lengths]
+    for block, hint in zip(sorted(added), hints, strict=True):
+        inside, refs = zip(*added[block], strict=True)
+        cells = tuple(slice(*axis[n]) for axis, n in zip(borders, block, strict=True))
+        shape = (settings.n_out, *(c.stop - c.start for c in cells))
+        total, key = (f"{name}-sum", *block), (name, 0, *block)
+        tasks[total] = Task(total, _add_pieces, shape, settings.dtype, inside, *refs, *hint)
+        tasks[key] = Task(key, _divide, TaskRef(total), TaskRef(shared), cells)
+    return tasks
+
+
+def _run_tile(tile: _Tile, solve: Solve, *data: AnyArray) -> list[AnyArray]:
+    """Solve the patches of one tile; return what it adds to each block that it reaches."""
+    plan = tile.settings.plan
+    n_blocks = math.prod(len(axis.reaches) for axis in tile.axes)
+    rest = iter(data)
+    inputs = [
+        block_views(list(islice(rest, n_blocks)), tile.axes)
+        if blocks
+        else whole_views(np.broadcast_to(next(rest), plan.shape), tile.axes)
+        for blocks in tile.in_blocks
+    ]
+    pieces = zero_pieces(tile.axes, tile.settings)
+    sweep(tile.axes, inputs, pieces, solve, tile.settings)
+    return list(pieces.values())
+
+
+def _add_pieces(
+    shape: Index, dtype: np.dtype[Any], inside: Sequence[Slices], *pieces: AnyArray
+) -> AnyArray:
+    """Add up what the tiles give to one block. After the pieces come empty order hints."""
+    total: AnyArray = np.zeros(shape, dtype)
+    for where, piece in zip(inside, pieces, strict=False):
+        total[(..., *where)] += piece
+    return total
+
+
+def _divide(total: AnyArray, sums: Sequence[AnyArray], cells: Slices) -> AnyArray:
+    """Divide one block by its part of the weight sums."""
+    result = total.copy()  # a task must leave its inputs as they are
+    divide(result, [sum_[part] for sum_, part in zip(sums, cells, strict=True)])
+    return result

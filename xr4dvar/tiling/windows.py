@@ -1,0 +1,131 @@
+"""The windows of one axis: where they start, how each is weighted, what the weights add up to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from xr4dvar.errors import InputError
+
+Float64Array: TypeAlias = npt.NDArray[np.float64]
+
+
+def window_problems(size: int, patch: int, stride: int) -> list[tuple[str, str]]:
+    """Return what keeps an axis from being cut into windows, each with its fix."""
+    problems = []
+    if size < 1:
+        problems.append(("the axis is empty", "select at least one cell"))
+    elif patch > size:
+        problems.append(
+            (f"the patch ({patch}) is longer than the axis ({size})", f"use a patch <= {size}")
+        )
+    if patch < 1:
+        problems.append((f"the patch is {patch} cells long", "use a patch >= 1"))
+    elif stride > patch:
+        problems.append(
+            (
+                f"the stride ({stride}) is longer than the patch ({patch}), "
+                "so no window covers the cells between",
+                f"use a stride <= {patch}",
+            )
+        )
+    if stride < 1:
+        problems.append((f"the stride is {stride}", "use a stride >= 1"))
+    return problems
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Equal windows that cover one axis.
+
+    Parameters
+    ----------
+    size : int
+        Number of cells of the axis.
+    patch : int
+        Number of cells of a window, at most `size`.
+    stride : int
+        Cells from one window to the next, at most `patch`.
+    periodic : bool, default: False
+        The axis closes on itself (longitude round the globe): windows go on past the last cell
+        with the first one. Otherwise the last window is moved back so that it ends at the edge.
+
+    Raises
+    ------
+    InputError
+        If the windows cannot cover the axis.
+
+    Examples
+    --------
+    >>> from xr4dvar.tiling import Windows
+    >>> windows = Windows(size=10, patch=4, stride=3)
+    >>> windows.starts
+    (0, 3, 6)
+    >>> windows.weight
+    array([0.5, 1. , 1. , 0.5])
+    >>> windows.weight_sum
+    array([0.5, 1. , 1. , 1. , 1. , 1. , 1. , 1. , 1. , 0.5])
+    """
+
+    size: int
+    patch: int
+    stride: int
+    periodic: bool = False
+
+    def __post_init__(self) -> None:
+        problems = window_problems(self.size, self.patch, self.stride)
+        if problems:
+            raise InputError(problems)
+
+    @property
+    def n_windows(self) -> int:
+        """Number of windows."""
+        if self.periodic:
+            return -(-self.size // self.stride)
+        return 1 - (self.patch - self.size) // self.stride
+
+    @property
+    def starts(self) -> tuple[int, ...]:
+        """First cell of every window, ascending."""
+        if self.periodic:
+            return tuple(range(0, self.size, self.stride))
+        edge = self.size - self.patch
+        return (*range(0, edge, self.stride), edge)
+
+    @property
+    def weight(self) -> Float64Array:
+        """Weight of each cell of a window, shape (patch,), all > 0.
+
+        Flat in the core, with a Hann ramp over the overlap on either side. On a regular stride
+        with at most half of the patch overlapping, neighbours add up to one, and the blend has
+        no kink that a gradient (a geostrophic velocity) would show.
+        """
+        # Border windows need no taper on their outer side. They keep the common shape all the
+        # same: the division by `weight_sum` undoes it there exactly (a lone window has share
+        # w / w = 1), and one vector an axis serves every patch.
+        ramp = min(self.patch - self.stride, self.patch // 2)
+        weight = np.ones(self.patch)
+        if self.n_windows > 1:
+            # k / (ramp + 1) with k = 1 ... ramp leaves out the zero: every cell counts
+            rise = np.sin(0.5 * np.pi * np.arange(1, ramp + 1) / (ramp + 1)) ** 2
+            weight[:ramp] = rise
+            weight[self.patch - ramp :] = rise[::-1]
+        return weight
+
+    @property
+    def weight_sum(self) -> Float64Array:
+        """Sum of the weights of all windows at each cell of the axis, shape (size,), all > 0.
+
+        Windows are the product of the axes' windows and so are their weights: the sum over all
+        patches at a cell is the product of the axes' sums there. It is known before anything runs.
+        """
+        total = np.zeros(self.size)
+        weight = self.weight
+        for start in self.starts:
+            head = min(self.patch, self.size - start)
+            total[start : start + head] += weight[:head]
+            total[: self.patch - head] += weight[head:]  # the part past the end of the axis
+        return total
