@@ -111,7 +111,7 @@ def from_parameters(parameters: dict[str, float], family: str) -> Sum:
 def search(period: Period, family: str, start: dict[str, float], calls: int) -> dict[str, float]:
     """Parameters of the smallest validation RMSE."""
     found = tune(
-        lambda p: period.analyse(from_parameters(p, family), p["noise"], 1e-3)[0],
+        lambda p: period.analyse(from_parameters(p, family), p["noise"], 3e-4)[0],
         start,
         max_evaluations=calls,
     )

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import os
 import statistics
 import subprocess
 import sys
@@ -157,34 +158,46 @@ print(next(line for line in open("/proc/self/status") if line.startswith("VmHWM"
 """
 
 
-def peak_mib(source: Path, target: Path, stride: int, workers: int) -> float:
+def peak_mib(source: Path, target: Path, stride: int, workers: int, env: dict[str, str]) -> float:
     """Return the peak resident memory of a fresh process that reads, solves and writes."""
     command = [sys.executable, "-c", MEMORY_SCRIPT, str(source), str(target)]
-    root = Path(__file__).parent.parent
     answer = subprocess.run(
-        [*command, str(stride), str(workers)], cwd=root, check=True, capture_output=True, text=True
+        [*command, str(stride), str(workers)],
+        cwd=Path(__file__).parent.parent,
+        env={**os.environ, **env},
+        check=True,
+        capture_output=True,
+        text=True,
     )
     return int(answer.stdout) / 1024
 
 
 def memory(lengths: tuple[int, ...], workers: int) -> None:
-    """Print the peak memory of a lazy run from zarr to zarr by length of the time axis."""
+    """Print the peak memory of a lazy run from zarr to zarr by length of the time axis.
+
+    glibc keeps freed arrays for a while, the more the longer a process runs. dask.distributed
+    sets MALLOC_TRIM_THRESHOLD_ for its workers against that; both ways are shown.
+    """
     import dask.array as da
 
-    print(
-        f"{'chunks':>16}{'stride':>8}{'threads':>9}", *(f"{f'T={n}':>8}" for n in lengths), "ratio"
-    )
+    mallocs = {"as is": {}, "trim": {"MALLOC_TRIM_THRESHOLD_": "65536"}}
+    heads = " ".join(f"{f'T={n}':>8}" for n in lengths)
+    print(f"{'chunks':>16}{'stride':>8}{'malloc':>9} {heads} ratio  (MiB, {workers} threads)")
     cases = ((CHUNKS, 8), ((15, 500, 500), 8), ((1, 500, 500), 8), ((1, 500, 500), 1))
     for chunks, stride in cases:
-        peaks = []
+        peaks: dict[str, list[float]] = {malloc: [] for malloc in mallocs}
         for length in lengths:
             with tempfile.TemporaryDirectory() as folder:
                 source = Path(folder, "in.zarr")
                 x = da.random.default_rng(0).random((length, 500, 500), "float32", chunks=chunks)
                 x.to_zarr(str(source))
-                peaks.append(peak_mib(source, Path(folder, "out.zarr"), stride, workers))
-        text = " ".join(f"{peak:8.0f}" for peak in peaks)
-        print(f"{chunks!s:>16}{stride:8}{workers:9} {text} {peaks[-1] / peaks[0]:5.2f}", flush=True)
+                for malloc, env in mallocs.items():
+                    target = Path(folder, f"{malloc}.zarr")
+                    peaks[malloc].append(peak_mib(source, target, stride, workers, env))
+        for malloc, own in peaks.items():
+            text = " ".join(f"{peak:8.0f}" for peak in own)
+            ratio = own[-1] / own[0]
+            print(f"{chunks!s:>16}{stride:8}{malloc:>9} {text} {ratio:5.2f}", flush=True)
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from xr4dvar.batch import Batch
+from xr4dvar.errors import InputError
 
 __all__ = ["BackgroundTerm", "Cost", "ObservationTerm", "PriorTerm", "Variance"]
 
@@ -29,11 +30,18 @@ class Variance(nn.Module):
         The (first) variance of each variable.
     learned : bool
         Whether training may change it; its logarithm is then a parameter.
+
+    Raises
+    ------
+    InputError
+        A variance is not positive and finite.
     """
 
     def __init__(self, value: float | Sequence[float], *, learned: bool = False):
         super().__init__()
         values = torch.as_tensor(value, dtype=torch.float32).reshape(-1)
+        if not bool((torch.isfinite(values) & (values > 0)).all()):
+            raise InputError([(f"variance is {value}", "give positive variances")])
         self.log = nn.Parameter(values.log(), requires_grad=learned)
 
     def forward(self) -> Tensor:
@@ -50,7 +58,7 @@ class ObservationTerm(nn.Module):
 
     def forward(self, x: Tensor, batch: Batch) -> Tensor:
         """Cost of each sample, shape (B,)."""
-        squares = batch.weight * (x - batch.y) ** 2 / self.variance()
+        squares: Tensor = batch.weight * (x - batch.y) ** 2 / self.variance()
         return 0.5 * squares.flatten(1).sum(1)
 
 
@@ -64,7 +72,7 @@ class PriorTerm(nn.Module):
 
     def forward(self, x: Tensor, batch: Batch) -> Tensor:
         """Cost of each sample, shape (B,)."""
-        squares = (x - self.prior(x, batch.context)) ** 2 / self.variance()
+        squares: Tensor = (x - self.prior(x, batch.context)) ** 2 / self.variance()
         return 0.5 * squares.flatten(1).sum(1)
 
 
@@ -77,7 +85,8 @@ class BackgroundTerm(nn.Module):
 
     def forward(self, x: Tensor, batch: Batch) -> Tensor:
         """Cost of each sample, shape (B,)."""
-        return 0.5 * (x**2 / self.variance()).flatten(1).sum(1)
+        squares: Tensor = x**2 / self.variance()
+        return 0.5 * squares.flatten(1).sum(1)
 
 
 class Cost(nn.Module):

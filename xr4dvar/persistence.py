@@ -50,7 +50,8 @@ def save(model: Model, path: str | PathLike[str], *, overwrite: bool = False) ->
         "digest": model.digest,
         "model": json.dumps(model.config),
     }
-    arrays = {name: np.ascontiguousarray(array) for name, array in model.arrays.items()}
+    # not ascontiguousarray, which would give a single number a dimension
+    arrays = {name: np.asarray(array, order="C") for name, array in model.arrays.items()}
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
         save_file(arrays, partial, metadata=header)
@@ -102,7 +103,7 @@ def load(path: str | PathLike[str]) -> Model:
             [(what, "save the model again; pickled files are never read")]
         ) from error
     model = _restore(header, arrays, source)
-    if model.digest != header["digest"]:
+    if model.digest != header.get("digest"):
         what = f"{str(source)!r} is damaged: its weights do not match their digest"
         raise ModelFileError([(what, "save the model again")])
     return model
@@ -134,10 +135,10 @@ def _restore(header: Mapping[str, str], arrays: Mapping[str, np.ndarray], source
 def _model(config: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Model:
     """Rebuild a model; the arrays of its background are those under ``background/``."""
     prefix = "background/"
-    own = {name: a for name, a in arrays.items() if not name.startswith(prefix)}
-    inner = {name.removeprefix(prefix): a for name, a in arrays.items() if name not in own}
-    background = None
+    own, background = dict(arrays), None
     if config["background"] is not None:
+        own = {name: a for name, a in arrays.items() if not name.startswith(prefix)}
+        inner = {name.removeprefix(prefix): a for name, a in arrays.items() if name not in own}
         background = _model(config["background"], inner)
     return Model(
         from_config(config["method"]),
@@ -152,4 +153,4 @@ def _model(config: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Model
 def _safetensors_error() -> type[Exception]:
     from safetensors import SafetensorError
 
-    return SafetensorError  # type: ignore[no-any-return]
+    return SafetensorError

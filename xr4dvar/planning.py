@@ -6,12 +6,11 @@ import html
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import numpy as np
-
 from xr4dvar.inputs import is_dask, read_inputs
 from xr4dvar.methods import Method
 from xr4dvar.model import Model
 from xr4dvar.reconstruction import as_model, make_plan
+from xr4dvar.tiling import Advice, tiles
 from xr4dvar.types import DimsMapping, Labelled
 
 __all__ = ["ReconstructionPlan", "plan"]
@@ -103,37 +102,38 @@ def plan(
     >>> xv.plan(obs, oi).model_calls
     1
     """
-    from xr4dvar.tiling import survey
-
     inputs, _ = read_inputs(obs, {}, mask=None, dims=dims, periodic=periodic)
-    fitted: Model | None = as_model(obs, model, inputs)
-    name = type(fitted.method).__name__
+    fitted = as_model(obs, model, inputs)
+    chunks = inputs.fields[0].chunks if is_dask(inputs.fields) else None
+    count, dims_ = len(inputs.names), inputs.grid.axes.dims
+    stages = [
+        tiles(make_plan(stage, inputs), chunks, n_fields=count, n_out=count)
+        for stage in _stages(fitted)
+    ]
     outer = make_plan(fitted, inputs)
-    calls = tasks = chunks = peak = 0
-    advice: list[str] = []
-    while fitted is not None:
-        cut = make_plan(fitted, inputs)
-        calls += cut.n_patches
-        if is_dask(inputs.fields):
-            found = survey(cut, inputs.fields[0].chunks, n_fields=len(inputs.names))
-            tasks, chunks, peak = tasks + found.n_tasks, found.n_chunks, max(peak, found.peak_bytes)
-            advice += [_named(text, inputs.grid.axes.dims) for text in found.advice]
-        else:
-            peak = max(peak, 8 * len(inputs.names) * int(np.prod(cut.patch_shape)))
-        fitted = fitted.background
-    dims_ = inputs.grid.axes.dims
+    advice = [_advice(one, dims_) for stage in stages for one in stage.advice]
     return ReconstructionPlan(
-        name,
+        type(fitted.method).__name__,
         dict(zip(dims_, outer.patch_shape, strict=True)),
         dict(zip(dims_, (w.stride for w in outer.windows), strict=True)),
         outer.coverage,
-        calls,
-        tasks,
-        chunks,
-        peak,
+        sum(stage.n_patches for stage in stages),
+        sum(stage.n_tasks for stage in stages),
+        stages[0].n_chunks if chunks else 0,
+        max(stage.peak_bytes for stage in stages),
         tuple(dict.fromkeys(advice)),
     )
 
 
-def _named(text: str, dims: tuple[str, ...]) -> str:
-    return text.format(*dims)
+def _stages(model: Model | None) -> list[Model]:
+    """A model, its background, the background of that ..."""
+    return [] if model is None else [model, *_stages(model.background)]
+
+
+def _advice(advice: Advice, dims: tuple[str, ...]) -> str:
+    better = f"obs.chunk({dims[advice.axis]}={advice.chunk})"
+    return {
+        "merged chunks": f"chunks are shorter than half a patch and get merged; better {better}",
+        "large task": f"a task needs much memory; better {better}",
+        "small batches": f"tiles hold too few patches to fill a batch; better {better}",
+    }[advice.reason]

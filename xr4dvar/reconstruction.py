@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import xarray as xr
 
 from xr4dvar.errors import InputError, Problems
@@ -27,6 +28,8 @@ from xr4dvar.tiling import Plan, Windows, run_dask, run_eager
 from xr4dvar.types import DimsMapping, FloatArray, Labelled, Role
 
 __all__ = ["as_model", "make_plan", "reconstruct"]
+
+IntArray: TypeAlias = npt.NDArray[np.intp]
 
 #: Cells handed to a method at once: enough to keep the cores busy, little memory.
 BATCH_CELLS = 600_000
@@ -106,7 +109,8 @@ def as_model(obs: Labelled, model: Model | Method, inputs: Inputs) -> Model:
     if isinstance(model, Model):
         check_same_variables(model.variables, obs, problems)
         check_same_grid(model.grid, inputs.grid, problems)
-        _check_patch(model, inputs.grid, problems)
+        if not problems.found:  # the patch is told by the axes that they share
+            _check_patch(model, inputs.grid, problems)
         problems.raise_if_any()
         return model
     model.check(inputs.grid, inputs.names)
@@ -189,8 +193,8 @@ class _Run:
         from dask.delayed import delayed
 
         # one task for the model, named by its digest: it travels to each worker once
-        name = f"xr4dvar-model-{tokenize(work)}"  # type: ignore[no-untyped-call]
-        solve = delayed(work, name=name, pure=True, traverse=False)  # type: ignore[no-untyped-call]
+        name = f"xr4dvar-model-{tokenize(work)}"
+        solve = delayed(work, name=name, pure=True, traverse=False)
         return run_dask(
             fields, plan, solve, n_out=work.count, batch_size=batch,
             name=f"xr4dvar-{type(work.model.method).__name__}",
@@ -220,7 +224,7 @@ class PatchWork:
     has_domain: bool
     device: str
 
-    def __call__(self, patches: list[FloatArray], origins: FloatArray) -> FloatArray:
+    def __call__(self, patches: list[FloatArray], origins: IntArray) -> FloatArray:
         """Solve patches (n, *patch_shape) of every field; give (n, V, *patch_shape)."""
         rest = list(patches)
         shape = rest[0].shape
@@ -251,7 +255,7 @@ class PatchWork:
         shape = [sizes.get(role, 1) for role in ("time", "y", "x")]
         return np.stack([field.reshape(n, *shape) for field in fields], axis=1)
 
-    def _coordinates(self, origins: FloatArray) -> dict[Role, FloatArray]:
+    def _coordinates(self, origins: IntArray) -> dict[Role, FloatArray]:
         windows = self.model.method.windows(self.grid, self.model.parameters)
         first = origins.shape[1] - len(self.grid.roles)
         return {
@@ -259,12 +263,13 @@ class PatchWork:
             for n, role in enumerate(self.grid.roles)
         }
 
-    def _positions(self, role: Role, starts: FloatArray, patch: int) -> FloatArray:
+    def _positions(self, role: Role, starts: IntArray, patch: int) -> FloatArray:
         """Coordinates of the cells of each patch; past the end of a circle they go on rising."""
         axis = self.grid[role]
         index = starts[:, np.newaxis] + np.arange(patch)
         turns, index = np.divmod(index, axis.size)
-        return axis.values[index] + turns * (axis.period or 0.0)
+        positions: FloatArray = axis.values[index] + turns * (axis.period or 0.0)
+        return positions
 
     def __dask_tokenize__(self) -> tuple[Any, ...]:
         axes = [(role, self.grid[role].values.tobytes()) for role in self.grid.roles]
@@ -278,11 +283,12 @@ _SOLVERS: dict[tuple[str, str], Any] = {}
 def _solver(model: Model, device: str) -> Any:
     """The model's solver, made once a process."""
     key = model.digest, device
-    if key not in _SOLVERS:
-        if len(_SOLVERS) > 8:
+    solve = _SOLVERS.get(key)
+    if solve is None:
+        if len(_SOLVERS) > 8:  # another thread may do the same: do not look it up again
             _SOLVERS.clear()
-        _SOLVERS[key] = model.method.solver_for(model.parameters, device)
-    return _SOLVERS[key]
+        solve = _SOLVERS[key] = model.method.solver_for(model.parameters, device)
+    return solve
 
 
 def _with_provenance(result: Labelled, obs: Labelled, model: Model) -> Labelled:

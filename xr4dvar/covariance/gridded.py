@@ -66,10 +66,11 @@ def analyse(
     error_variance : float or Tensor (..., time, y, x)
         Observation error variance, in the same units: one number or one per observation.
     tolerance : float
-        Stop when the residual has fallen by this factor. The increment is then right to about
-        ten times the tolerance relative to its maximum. float32 reaches 1e-5 while the prior
-        variance times the number of observations within a correlation length is below about
-        1e5 error variances; ask for a float64 root beyond.
+        Stop when the preconditioned residual has fallen by this factor. The error of the increment
+        falls in proportion, and grows as the observations get more precise. On the altimeter
+        tracks of the SSH mapping benchmark 1e-5 gives an error (rms, relative) of 1e-4, 5e-4 and
+        2e-3 where the error variance is 0.1, 0.01 and 0.001 of the prior variance, at most 8 times
+        that in any cell. A float32 root is as exact as a float64 one down to 1e-6.
     max_iterations : int
         A sample that has not reached the tolerance by then is returned as it is, with a warning
         in the log.

@@ -55,7 +55,7 @@ class FourDVarNet:
         Channels inside the prior.
     coarsen : "auto" or int
         Cells along y and x to one cell of the increment's grid, as in incremental 4DVar. "auto":
-        the largest of 4, 2 and 1 that leaves out less than a tenth of the background's error.
+        the largest of 4, 2 and 1 that can hold 98 % of the variance of the background's error.
     loss : mapping of str to float, optional
         Weights of the training losses, per cell and in units of the background's error variance:
 

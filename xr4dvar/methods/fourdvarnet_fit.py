@@ -170,23 +170,33 @@ class _Units:
         return self.first_guess(patches) + increment.float().cpu().numpy() * self.error
 
     def choose_coarsening(self, blocks: list[Block]) -> int:
-        """The largest factor that loses less than a tenth of the background's error."""
+        """The largest factor that loses less than 2 % of the variance of what is to be learned.
+
+        That is the background's error where the target has no gap; elsewhere the background's
+        own anomalies stand for it.
+        """
         for factor in (4, 2):
             lost = [self._lost(block, factor) for block in blocks]
-            if np.sqrt(np.mean(lost)) < 0.1:
+            if np.mean(lost) < 0.02:
                 return factor
         return 1
 
     def _lost(self, block: Block, factor: int) -> float:
-        complete = np.isfinite(block.target).all()
-        field = block.target if complete else block.background
-        if field is None or min(field.shape[-2:]) < 4 * factor:
+        """Share of the variance that a coarse grid cannot hold."""
+        guess = self.mean if block.background is None else block.background
+        if np.isfinite(block.target).all():
+            field = (block.target - guess) / self.error
+        elif block.background is not None:
+            field = (guess - self.mean) / self.spread
+        else:
             return np.inf
-        x = _tensor(field[np.newaxis] / self.error, torch.device("cpu"))
+        if min(field.shape[-2:]) < 4 * factor:
+            return np.inf
+        x = _tensor(field[np.newaxis], torch.device("cpu"))
         coarse = coarsen(Batch.from_gappy(x), factor).y
         back = interpolate(coarse, factor, (x.shape[-2], x.shape[-1]))
         inner = (..., slice(factor, -factor), slice(factor, -factor))
-        return float(((back - x)[inner] ** 2).mean())
+        return float(((back - x)[inner] ** 2).mean() / (x[inner] ** 2).mean())
 
 
 class _Objective:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -19,7 +20,8 @@ class _Residual(nn.Module):
         self.second = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.second(functional.silu(self.first(functional.silu(x))))
+        change: Tensor = self.second(functional.silu(self.first(functional.silu(x))))
+        return x + change
 
 
 class UNet(nn.Module):
@@ -46,7 +48,7 @@ class UNet(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, widths: Sequence[int] = (48, 64, 96)):
         super().__init__()
-        steps = list(zip(widths, widths[1:], strict=False))
+        steps = list(pairwise(widths))
         self.enter = nn.Conv2d(inputs, widths[0], 3, padding=1)
         self.down = nn.ModuleList([_Residual(width) for width in widths])
         self.widen = nn.ModuleList([nn.Conv2d(fine, coarse, 1) for fine, coarse in steps])
@@ -68,4 +70,5 @@ class UNet(nn.Module):
         ):
             finer = functional.interpolate(narrow(x), size=skip.shape[-2:], mode="nearest")
             x = block(skip + finer)
-        return self.leave(functional.silu(x))
+        result: Tensor = self.leave(functional.silu(x))
+        return result

@@ -47,7 +47,8 @@ class BilinearAutoEncoder(nn.Module):
         """Give Phi(x)."""
         z = self.encode(channels(x, context))
         z = torch.cat([self.linear(z), self.left(z) * self.right(z)], 1)
-        return self.decode(z).view_as(x)
+        decoded: Tensor = self.decode(z)
+        return decoded.view_as(x)
 
 
 def channels(x: Tensor, context: Tensor | None) -> Tensor:

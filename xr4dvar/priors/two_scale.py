@@ -55,11 +55,14 @@ class TwoScale(nn.Module):
         # Nearest, not linear: a linear interpolation would mix coarse cells that did see x_i.
         coarse = self.coarse(pooled).repeat_interleave(self.factor, -1)
         coarse = coarse.repeat_interleave(self.factor, -2)[..., : size[0], : size[1]]
-        return (self.fine(flat) + coarse).view_as(x)
+        total: Tensor = self.fine(flat) + coarse
+        return total.view_as(x)
 
 
 class _Blind(nn.Module):
     """A bilinear unit whose first convolution does not see its central cell."""
+
+    hole: Tensor
 
     def __init__(self, state: int, context: int, hidden: int, reach: int):
         super().__init__()
@@ -84,4 +87,5 @@ class _Blind(nn.Module):
         if self.context is not None:
             z = z + self.context(flat[:, self.state :])
         z = self.mix(functional.relu(z))
-        return self.decode(torch.cat([self.linear(z), self.left(z) * self.right(z)], 1))
+        decoded: Tensor = self.decode(torch.cat([self.linear(z), self.left(z) * self.right(z)], 1))
+        return decoded

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from xr4dvar.tiling.eager import extract, run_eager, stitch
+from xr4dvar.tiling.estimate import Advice, Tiling, tiles
 from xr4dvar.tiling.graph import run_dask
 from xr4dvar.tiling.plan import Plan, make_plan
 from xr4dvar.tiling.sweep import Solve
@@ -10,8 +11,10 @@ from xr4dvar.tiling.tiles import tile_lengths
 from xr4dvar.tiling.windows import Windows
 
 __all__ = [
+    "Advice",
     "Plan",
     "Solve",
+    "Tiling",
     "Windows",
     "extract",
     "make_plan",
@@ -19,4 +22,5 @@ __all__ = [
     "run_eager",
     "stitch",
     "tile_lengths",
+    "tiles",
 ]

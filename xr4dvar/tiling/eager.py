@@ -176,6 +176,8 @@ def stitch(patches: AnyArray, plan: Plan) -> AnyArray:
     rest = iter(patches)
 
     def in_order(_: list[AnyArray], origins: npt.NDArray[np.intp]) -> AnyArray:
-        return next(rest)[np.newaxis, np.newaxis]
+        patch: AnyArray = next(rest)[np.newaxis, np.newaxis]
+        return patch
 
-    return run_eager([], plan, in_order, dtype=patches.dtype)[0]
+    blended: AnyArray = run_eager([], plan, in_order, dtype=patches.dtype)[0]
+    return blended

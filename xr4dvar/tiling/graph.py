@@ -13,7 +13,7 @@ import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, islice, pairwise, product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +30,7 @@ from xr4dvar.tiling.sweep import (
     Solve,
     block_views,
     divide,
+    last_axes,
     sweep,
     whole_views,
     zero_pieces,
@@ -105,12 +106,18 @@ def run_dask(
     inputs = [_to_tiles(field, chunks, tuple(lengths)) for field in fields]
     name = f"{name}-{tokenize(inputs, settings, solve)}"
     layer = _layer(name, inputs, lengths, solve, settings)
-    arrays = [field for field in inputs if isinstance(field, da.Array)]
-    dependencies = [*arrays, solve] if hasattr(solve, "__dask_graph__") else arrays
+    dependencies: list[Any] = [field for field in inputs if isinstance(field, da.Array)]
+    if _is_delayed(solve):
+        dependencies.append(solve)
     graph = HighLevelGraph.from_collections(name, layer, dependencies=dependencies)
     meta = np.empty((0,) * (plan.ndim + 1), settings.dtype)
     blended = da.Array(graph, name, chunks=((n_out,), *lengths), meta=meta)
-    return blended.rechunk((n_out, *chunks), method="tasks")
+    result: da.Array = blended.rechunk((n_out, *chunks), method="tasks")
+    return result
+
+
+def _is_delayed(solve: Delayed | Solve) -> TypeGuard[Delayed]:
+    return hasattr(solve, "__dask_graph__")
 
 
 def _reference_chunks(
@@ -130,7 +137,8 @@ def _reference_chunks(
         if isinstance(field, da.Array) and field.shape != plan.shape:
             what = f"field {number} has shape {field.shape}, the plan {plan.shape}"
             raise InputError([(what, "broadcast dask fields; only numpy fields may be smaller")])
-    return arrays[0].chunks
+    chunks: tuple[tuple[int, ...], ...] = arrays[0].chunks
+    return chunks
 
 
 def _to_tiles(
@@ -139,7 +147,9 @@ def _to_tiles(
     if isinstance(field, np.ndarray):
         return field
     # Where chunks only merge, plain tasks are best; for foreign chunks dask may choose.
-    return field.rechunk(lengths, method="tasks" if field.chunks == chunks else None)
+    method = "tasks" if field.chunks == chunks else None
+    in_tiles: da.Array = field.rechunk(lengths, method=method)
+    return in_tiles
 
 
 @dataclass(frozen=True)
@@ -171,11 +181,15 @@ def _layer(
         blocks = [tuple(r.block for r in reaches) for reaches in reached]
         data: list[Any] = []
         for field, ref in zip(fields, shared, strict=True):
-            data += [TaskRef((field.name, *b)) for b in blocks] if ref is None else [ref]
-        key = (f"{name}-tile", *index)
+            data += (
+                [ref]
+                if isinstance(field, np.ndarray)
+                else [TaskRef((field.name, *block)) for block in blocks]
+            )
+        key: Any = (f"{name}-tile", *index)
         layer[key] = Task(key, _run_tile, _Tile(tile, in_blocks, settings), solve_ref, *data)
         for n, (block, reaches) in enumerate(zip(blocks, reached, strict=True)):
-            piece = (f"{name}-piece", *index, n)
+            piece: Any = (f"{name}-piece", *index, n)
             layer[piece] = Task(piece, operator.getitem, TaskRef(key), n)
             inside = tuple(slice(r.in_block, r.in_block + r.size) for r in reaches)
             added.setdefault(block, []).append((inside, TaskRef(piece)))
@@ -189,7 +203,7 @@ def _shared_tasks(
     from dask._task_spec import DataNode, TaskRef
 
     tasks: dict[Any, Any] = {}
-    if hasattr(solve, "__dask_graph__"):
+    if _is_delayed(solve):
         solve_key: Any = solve.key
     else:
         solve_key = f"{name}-solve"
@@ -227,7 +241,8 @@ def _block_tasks(
         inside, refs = zip(*added[block], strict=True)
         cells = tuple(slice(*axis[n]) for axis, n in zip(borders, block, strict=True))
         shape = (settings.n_out, *(c.stop - c.start for c in cells))
-        total, key = (f"{name}-sum", *block), (name, 0, *block)
+        total: Any = (f"{name}-sum", *block)
+        key = (name, 0, *block)
         tasks[total] = Task(total, _add_pieces, shape, settings.dtype, inside, *refs, *hint)
         tasks[key] = Task(key, _divide, TaskRef(total), TaskRef(shared), cells)
     return tasks
@@ -255,7 +270,7 @@ def _add_pieces(
     """Add up what the tiles give to one block. After the pieces come empty order hints."""
     total: AnyArray = np.zeros(shape, dtype)
     for where, piece in zip(inside, pieces, strict=False):
-        total[(..., *where)] += piece
+        total[last_axes(where)] += piece
     return total
 
 

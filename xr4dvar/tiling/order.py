@@ -39,11 +39,16 @@ def order_hints(name: str, n_blocks: int) -> tuple[dict[Any, Any], list[list[Any
     from dask._task_spec import Task, TaskRef
 
     bits = (n_blocks - 1).bit_length()
-    keys = [(f"{name}-order", bit) for bit in range(STEP_BITS + bits if bits else 0)]
+    keys = [(f"{name}-order", bit) for bit in range(n_order_tasks(n_blocks))]
     refs = [TaskRef(key) for key in keys]
     tasks = {key: Task(key, _nothing, *refs[:bit]) for bit, key in enumerate(keys)}
     ranks = reversed(range(n_blocks))
     return tasks, [[refs[STEP_BITS + b] for b in range(bits) if rank >> b & 1] for rank in ranks]
+
+
+def n_order_tasks(n_blocks: int) -> int:
+    """Return the number of empty tasks for so many blocks."""
+    return STEP_BITS + (n_blocks - 1).bit_length() if n_blocks > 1 else 0
 
 
 def _nothing(*_: None) -> None:

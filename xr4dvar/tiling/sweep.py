@@ -42,8 +42,8 @@ class Settings:
             problems.append((f"batch_size is {self.batch_size}", "use batch_size >= 1"))
         if self.n_out < 1:
             problems.append((f"n_out is {self.n_out}", "use n_out >= 1"))
-        if self.dtype.kind != "f":
-            problems.append((f"dtype is {self.dtype}", "use a float dtype"))
+        if self.dtype not in (np.float32, np.float64):  # products of weights underflow in float16
+            problems.append((f"dtype is {self.dtype}", "use float32 or float64"))
         if problems:
             raise InputError(problems)
 
@@ -87,11 +87,16 @@ def _parts(cuts: Sequence[Iterable[Cut]]) -> list[Part]:
     return [Part(*zip(*combination, strict=True)) for combination in product(*cuts)]
 
 
+def last_axes(cells: Iterable[slice]) -> Any:
+    """Return the index of these cells along the last axes, all along the ones before."""
+    return (..., *cells)
+
+
 def whole_views(array: AnyArray, axes: Sequence[TileAxis]) -> Views:
     """Return views of an array that holds the whole domain (in its last axes)."""
     return {
         tuple(n for n, _ in reaches): array[
-            (..., *(slice(r.in_axis, r.in_axis + r.size) for _, r in reaches))
+            last_axes([slice(r.in_axis, r.in_axis + r.size) for _, r in reaches])
         ]
         for reaches in product(*(enumerate(axis.reaches) for axis in axes))
     }
@@ -150,29 +155,44 @@ def sweep(
     weighted = np.empty((settings.n_out, *plan.patch_shape), settings.dtype)
     windows = tile_windows(axes, plan.shape)
     while batch := list(islice(windows, settings.batch_size)):
-        origins = np.array([window.origin for window in batch], np.intp)
-        patches = [gather(views, batch, plan.patch_shape) for views in inputs]
-        solved = _checked(solve(patches, origins), len(batch), settings)
-        for patch, window in zip(solved, batch, strict=True):
-            np.multiply(patch, weight, out=weighted, casting="same_kind")
-            for view, in_view, in_patch in window.parts:
-                outputs[view][(..., *in_view)] += weighted[(..., *in_patch)]
+        # no name holds on to a batch, so that it is freed before the next one is gathered
+        _add(_solve(batch, inputs, solve, settings), batch, weight, weighted, outputs)
         if progress is not None:
             progress(len(batch))
 
 
-def _checked(solved: AnyArray, n: int, settings: Settings) -> AnyArray:
-    expected = (n, settings.n_out, *settings.plan.patch_shape)
+def _solve(
+    batch: Sequence[Window], inputs: Sequence[Views], solve: Solve, settings: Settings
+) -> AnyArray:
+    """Gather the patches of a batch and solve them."""
+    origins = np.array([window.origin for window in batch], np.intp)
+    patches = [gather(views, batch, settings.plan.patch_shape) for views in inputs]
+    solved = solve(patches, origins)
+    expected = (len(batch), settings.n_out, *settings.plan.patch_shape)
     if solved.shape != expected:
         raise InputError(
             [
                 (
-                    f"solve returned an array of shape {solved.shape} for {n} patches",
+                    f"solve returned an array of shape {solved.shape} for {len(batch)} patches",
                     f"return {expected}: patches, outputs, then the axes of a patch",
                 )
             ]
         )
     return solved
+
+
+def _add(
+    solved: AnyArray,
+    batch: Sequence[Window],
+    weight: AnyArray,
+    weighted: AnyArray,
+    outputs: Views,
+) -> None:
+    """Add the weighted patches to the outputs; `weighted` is room to work in."""
+    for patch, window in zip(solved, batch, strict=True):
+        np.multiply(patch, weight, out=weighted, casting="same_kind")
+        for view, in_view, in_patch in window.parts:
+            outputs[view][last_axes(in_view)] += weighted[last_axes(in_patch)]
 
 
 def divide(total: AnyArray, sums: Sequence[AnyArray]) -> None:
