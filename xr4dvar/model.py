@@ -102,11 +102,10 @@ class Model:
         return "\n".join([f"<xr4dvar.Model: {type(self.method).__name__}>", *self._lines()])
 
     def _repr_html_(self) -> str:
+        left = "style='text-align:left'"
+        pairs = (map(html.escape, line.strip().split(": ", 1)) for line in self._lines())
         rows = "".join(
-            "<tr><th style='text-align:left'>{}</th><td style='text-align:left'>{}</td></tr>".format(
-                *map(html.escape, line.strip().split(": ", 1))
-            )
-            for line in self._lines()
+            f"<tr><th {left}>{name}</th><td {left}>{value}</td></tr>" for name, value in pairs
         )
         title = f"xr4dvar.Model: {type(self.method).__name__}"
         return f"<strong>{html.escape(title)}</strong><table>{rows}</table>"

@@ -140,7 +140,8 @@ class TrainingData:
             y, target = np.where(hidden, np.nan, y), np.where(hidden, y, np.nan)
         elif error_of is not None:
             other_y, other_target = self._read(error_of)
-            y = target + (other_y - other_target)
+            if other_target is not None:
+                y = target + (other_y - other_target)
         return Block(y, self._masked(target, box), self._coordinates(box))
 
     def _read(self, box: BlockBox) -> tuple[FloatArray, FloatArray | None]:
