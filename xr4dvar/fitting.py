@@ -209,12 +209,12 @@ def _reader(fields: list[Any]) -> Any:
     """Give the function that reads a box of all fields, with one compute where they are lazy."""
     if not is_dask(fields):
         return lambda index: [field[index] for field in fields]
-    import dask
+    from dask.base import compute
 
     if sum(field.nbytes for field in fields) <= IN_MEMORY:
-        loaded = dask.compute(*fields)  # type: ignore[no-untyped-call]
+        loaded = compute(*fields)
         return lambda index: [field[index] for field in loaded]
-    return lambda index: list(dask.compute(*(field[index] for field in fields)))  # type: ignore
+    return lambda index: list(compute(*(field[index] for field in fields)))
 
 
 def _static_domain(inputs: Inputs) -> BoolArray | None:

@@ -185,7 +185,7 @@ class _Units:
         """Share of the variance that a coarse grid cannot hold."""
         guess = self.mean if block.background is None else block.background
         if np.isfinite(block.target).all():
-            field = (block.target - guess) / self.error
+            field: FloatArray = (block.target - guess) / self.error
         elif block.background is not None:
             field = (guess - self.mean) / self.spread
         else:

@@ -48,12 +48,12 @@ class FourDVarNetwork(nn.Module):
         self.architecture = architecture
         variables, times = architecture.variables, architecture.times
         state, context = variables * times, architecture.context * times
-        prior = PRIORS[architecture.prior](state, context, architecture.prior_width)
+        self.prior = PRIORS[architecture.prior](state, context, architecture.prior_width)
         ones = [1.0] * variables
         self.cost = Cost(
             [
                 ObservationTerm(Variance(ones, learned=True)),
-                PriorTerm(prior, Variance(ones, learned=True)),
+                PriorTerm(self.prior, Variance(ones, learned=True)),
             ]
         )
         # gradients of both terms, the state, the weight of the observations, the context
@@ -82,8 +82,8 @@ class FourDVarNetwork(nn.Module):
 
     def prior_misfit(self, x: Tensor, coarse: Batch) -> Tensor:
         """Mean of ``(x - Phi(x))^2`` over the cells of each sample, shape (B,)."""
-        prior = self.cost.terms[1].prior
-        return ((x - prior(x, coarse.context)) ** 2).flatten(1).mean(1)  # type: ignore
+        misfit: Tensor = (x - self.prior(x, coarse.context)) ** 2
+        return misfit.flatten(1).mean(1)
 
 
 def _make_solver(architecture: Architecture, inputs: int, outputs: int) -> Solver:

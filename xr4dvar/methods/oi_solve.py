@@ -13,7 +13,7 @@ from xr4dvar.covariance import Covariance, Root, Separable, Spherical, Sum, anal
 from xr4dvar.errors import InputError
 from xr4dvar.methods.base import Parameters, Patches, Solver
 from xr4dvar.methods.device import choose_device, one_at_a_time
-from xr4dvar.types import FloatArray, Role
+from xr4dvar.types import ROLES, FloatArray, Role
 
 __all__ = ["covariance_of", "make_solver", "mean_at"]
 
@@ -24,13 +24,13 @@ def make_solver(parameters: Parameters, device: str, tolerance: float = 1e-5) ->
     variables = parameters.settings["variables"]
     roots: dict[Any, Root] = {}
 
-    def root_of(variable: Mapping[str, Any], positions: tuple[Tensor, ...]) -> Root:
+    def root_of(variable: Mapping[str, Any], positions: tuple[Tensor, Tensor, Tensor]) -> Root:
         key = (variable["name"], *(p.numpy().tobytes() for p in positions))
         if key not in roots:
             if len(roots) > 64:
                 roots.clear()
             covariance = covariance_of(variable)
-            roots[key] = covariance.root(positions, tolerance=1e-6, device=place)  # type: ignore
+            roots[key] = covariance.root(positions, tolerance=1e-6, device=place)
         return roots[key]
 
     def solve(patches: Patches) -> FloatArray:
@@ -124,7 +124,7 @@ def _alike(patches: Patches, metric: bool) -> list[tuple[list[int], tuple[Tensor
     groups: dict[bytes, tuple[list[int], tuple[Tensor, Tensor, Tensor]]] = {}
     for n in range(len(patches.y)):
         positions = []
-        for role, size in zip(("time", "y", "x"), patches.y.shape[2:], strict=True):
+        for role, size in zip(ROLES, patches.y.shape[2:], strict=True):
             values = patches.coordinates[role][n] if role in patches.coordinates else np.zeros(size)
             keeps_value = metric and role == "y"
             values = values if keeps_value else values - values[0]

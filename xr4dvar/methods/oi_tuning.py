@@ -13,7 +13,7 @@ from xr4dvar.covariance.tuning import add_scale, first_guess, tune
 from xr4dvar.methods.base import Parameters, Patches
 from xr4dvar.methods.oi_solve import make_solver, mean_at
 from xr4dvar.methods.training_data import Block
-from xr4dvar.types import FloatArray, Role
+from xr4dvar.types import ROLES, FloatArray, Role
 
 __all__ = ["tuned_covariance"]
 
@@ -48,7 +48,7 @@ def tuned_covariance(
     spread : float
         Variance of the data about the mean: prior variance and noise together.
     """
-    roles = [role for role in ("time", "y", "x") if len(block.coordinates.get(role, ())) > 1]
+    roles: list[Role] = [r for r in ROLES if len(block.coordinates.get(r, ())) > 1]
     shown = Patches(block.y[np.newaxis], _batched(block.coordinates))
 
     def rmse(settings: dict[str, Any]) -> float:
@@ -68,10 +68,8 @@ def tuned_covariance(
 
 def _first_guess(block: Block, mean: FloatArray, roles: list[Role]) -> dict[str, float]:
     innovation = torch.as_tensor(block.y[0] - mean)
-    coordinates = tuple(
-        torch.as_tensor(block.coordinates.get(role, np.zeros(1))) for role in ("time", "y", "x")
-    )
-    guess = first_guess(innovation, torch.isfinite(innovation), coordinates)  # type: ignore
+    time, y, x = (torch.as_tensor(block.coordinates.get(role, np.zeros(1))) for role in ROLES)
+    guess = first_guess(innovation, torch.isfinite(innovation), (time, y, x))
     return {name: guess[name] for name in [*roles, "noise"]}
 
 
@@ -83,8 +81,9 @@ def _add_term(
     pair = {"space": 1.0, "noise": noise} | ({"time": last["time"]} if "time" in roles else {})
 
     def both(p: dict[str, float]) -> list[dict[str, float]]:
-        first = {role: last[role] * p["space"] for role in roles if role != "time"}
-        second = {role: last[role] * p["second_space"] for role in roles if role != "time"}
+        plane: list[str] = [role for role in roles if role != "time"]
+        first = {role: last[role] * p["space"] for role in plane}
+        second = {role: last[role] * p["second_space"] for role in plane}
         if "time" in roles:
             first["time"], second["time"] = p["time"], p["second_time"]
         second["weight"] = p["second_weight"] * last.get("weight", 1.0)

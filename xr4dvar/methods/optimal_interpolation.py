@@ -83,16 +83,14 @@ class OptimalInterpolation:
         """The lengths as a list; empty where `fit` is to find them."""
         if self.length is None:
             return []
-        single = isinstance(self.length, str | Mapping)
-        return [self.length] if single else list(self.length)  # type: ignore[list-item,arg-type]
+        return [self.length] if isinstance(self.length, str | Mapping) else list(self.length)
 
     @property
     def variances(self) -> list[float]:
         """The prior variances as a list; empty where they are to be estimated."""
         if self.variance is None:
             return []
-        single = np.ndim(self.variance) == 0
-        return [self.variance] if single else list(self.variance)  # type: ignore
+        return list(self.variance) if isinstance(self.variance, Sequence) else [self.variance]
 
     def check(self, grid: Grid, names: Sequence[str]) -> None:
         """Raise one `InputError` if lengths, variances or the family cannot be used."""

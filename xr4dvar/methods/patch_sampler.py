@@ -158,7 +158,7 @@ def _stack(samples: list[Sample]) -> Sample:
     first = samples[0].patches
     background = None
     if first.background is not None:
-        background = np.concatenate([s.patches.background for s in samples])  # type: ignore[misc]
+        background = np.concatenate([s.patches.background for s in samples])
     coordinates = {
         role: np.concatenate([s.patches.coordinates[role] for s in samples])
         for role in first.coordinates

@@ -64,7 +64,8 @@ def train(
     from lightning_fabric import Fabric
 
     accelerator = "cuda" if options.device.startswith("cuda") else options.device
-    fabric = Fabric(accelerator=accelerator, devices=options.devices, precision=options.precision)
+    precision: Any = options.precision  # Fabric lists the names that it knows, and checks
+    fabric = Fabric(accelerator=accelerator, devices=options.devices, precision=precision)
     fabric.launch()
     optimizer = torch.optim.AdamW(network.parameters(), lr=training.learning_rate)
     model, optimizer = fabric.setup(network, optimizer)
