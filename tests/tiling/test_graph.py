@@ -118,9 +118,10 @@ def _most_held(y: da.Array) -> int:
         da.store(y, Sink(), lock=False)
     tasks = graph[0]
     kinds = {key: key[0].split("-")[-1] if isinstance(key, tuple) else "" for key in tasks}
-    pieces = Counter(
-        used for key, task in tasks.items() if kinds[key] == "piece" for used in task.dependencies
-    )
+    pieces: Counter[Any] = Counter()
+    for key in (key for key, kind in kinds.items() if kind == "piece"):
+        made_by = [used for used in tasks[key].dependencies if kinds[used] == "tile"]
+        pieces.update(made_by or [key])  # dask fuses a tile with its piece if it has only one
     held, most = 0, 0
     for key in sorted(tasks, key=order(tasks).__getitem__):
         held += pieces[key]  # a tile's result is its pieces
