@@ -91,7 +91,7 @@ class FourDVarNet:
     solver: Literal["unet", "lstm", "gradient"] = "unet"
     iterations: int = 2
     widths: Sequence[int] = (48, 64, 96)
-    prior_width: int = 32
+    prior_width: int = 16
     coarsen: Literal["auto"] | int = "auto"
     loss: Mapping[str, float] | None = None
     redraw: bool = True
