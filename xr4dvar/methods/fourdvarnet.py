@@ -84,7 +84,7 @@ class FourDVarNet:
     500
     """
 
-    background: Method | None = field(default_factory=lambda: OptimalInterpolation(mean="map"))
+    background: Method | None = field(default_factory=OptimalInterpolation)
     patch: Mapping[str, int] | None = None
     overlap: Mapping[str, int] | None = None
     prior: Literal["bilinear", "two_scale"] = "bilinear"

@@ -20,7 +20,7 @@ __all__ = ["tuned_covariance"]
 log = logging.getLogger("xr4dvar")
 
 #: Solver tolerance during the search, which needs the order of the scores, not their digits.
-TOLERANCE = 1e-3
+TOLERANCE = 3e-4
 
 
 def tuned_covariance(
