@@ -85,19 +85,13 @@ def bench(name: str, y: xr.DataArray, truth: xr.DataArray, options: argparse.Nam
 
 def methods(name: str, y: xr.DataArray, truth: xr.DataArray, options: argparse.Namespace) -> dict:
     """Models by name, with the seconds that fitting them took."""
-    (l1, t1, w1), (l2, t2, w2), noise = TUNED[name]
     challenge = xv.OptimalInterpolation(
         length={"time": "7D", "lat": 1.0, "lon": 1.0},
         variance=1.0,
         error_variance=0.05**2,
         mean=0.0,
     )
-    tuned = xv.OptimalInterpolation(
-        length=[{"time": f"{t1}D", "lat": l1, "lon": l1}, {"time": f"{t2}D", "lat": l2, "lon": l2}],
-        variance=[w1, w2],
-        error_variance=noise,
-        mean="map",
-    )
+    tuned = tuned_oi(name)
     chosen = {
         "linear": (xv.LinearInterpolation(), 0.0),
         "challenge OI": (challenge, 0.0),
@@ -108,6 +102,17 @@ def methods(name: str, y: xr.DataArray, truth: xr.DataArray, options: argparse.N
         learned = xv.FourDVarNet(background=tuned, mirror=True, training=training)
         chosen["4DVarNet"] = fitted("4dvarnet", name, y, truth, learned, options)
     return chosen
+
+
+def tuned_oi(name: str) -> xv.OptimalInterpolation:
+    """The reference: a sum of two Gaussians about the mean map."""
+    (l1, t1, w1), (l2, t2, w2), noise = TUNED[name]
+    return xv.OptimalInterpolation(
+        length=[{"time": f"{t1}D", "lat": l1, "lon": l1}, {"time": f"{t2}D", "lat": l2, "lon": l2}],
+        variance=[w1, w2],
+        error_variance=noise,
+        mean="map",
+    )
 
 
 def fitted(label, name, y, truth, method, options):
