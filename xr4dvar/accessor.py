@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from xr4dvar import fitting, labels, planning, reconstruction, scoring
+import xr4dvar  # its names load the verbs on first use: `import xr4dvar` stays light
 
 if TYPE_CHECKING:
     from xr4dvar.methods import Method
@@ -36,20 +36,20 @@ class FourDVarAccessor:
 
     def fit(self, method: Method, target: Labelled | None = None, **options: Any) -> Model:
         """Fit a method to these observations; see `xr4dvar.fit`."""
-        return fitting.fit(self._obj, method, target, **options)
+        return xr4dvar.fit(self._obj, method, target, **options)
 
     def reconstruct(self, model: Model | Method, **options: Any) -> Any:
         """Complete these fields; see `xr4dvar.reconstruct`."""
-        return reconstruction.reconstruct(self._obj, model, **options)
+        return xr4dvar.reconstruct(self._obj, model, **options)
 
     def plan(self, model: Model | Method, **options: Any) -> ReconstructionPlan:
         """Say what `reconstruct` would do; see `xr4dvar.plan`."""
-        return planning.plan(self._obj, model, **options)
+        return xr4dvar.plan(self._obj, model, **options)
 
     def score(self, truth: Labelled, **options: Any) -> xr.Dataset:
         """Compare this reconstruction with the truth; see `xr4dvar.score`."""
-        return scoring.score(self._obj, truth, **options)
+        return xr4dvar.score(self._obj, truth, **options)
 
     def mask(self) -> Labelled:
         """Say where there are observations; see `xr4dvar.mask`."""
-        return labels.mask(self._obj)
+        return xr4dvar.mask(self._obj)
