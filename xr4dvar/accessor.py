@@ -1,18 +1,27 @@
-"""The accessor `.fourdvar`: thin verbs on DataArray and Dataset, one call each."""
+"""The accessor `.fourdvar`: thin verbs on DataArray and Dataset, one call each.
+
+Signatures are written out so that completion and help work; a test holds them against the
+functions. Types are imported for reading only: `import xr4dvar` stays light.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import xarray as xr
 
-import xr4dvar  # its names load the verbs on first use: `import xr4dvar` stays light
+import xr4dvar  # its names load the verbs on first use
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from typing import Literal
+
     from xr4dvar.methods import Method
+    from xr4dvar.methods.hiding import HiddenShape
     from xr4dvar.model import Model
     from xr4dvar.planning import ReconstructionPlan
-    from xr4dvar.types import Labelled
+    from xr4dvar.scoring import Dim
+    from xr4dvar.types import DimsMapping, Labelled
 
 __all__ = ["FourDVarAccessor"]
 
@@ -31,25 +40,143 @@ class FourDVarAccessor:
     >>> maps = obs.fourdvar.reconstruct(oi)
     """
 
+    __slots__ = ("_obj",)  # the object and nothing else: there is no state to go stale
+
     def __init__(self, obj: Labelled):
         self._obj = obj
 
-    def fit(self, method: Method, target: Labelled | None = None, **options: Any) -> Model:
-        """Fit a method to these observations; see `xr4dvar.fit`."""
-        return xr4dvar.fit(self._obj, method, target, **options)
+    def fit(
+        self,
+        method: Method,
+        target: Labelled | None = None,
+        *,
+        validation: slice | float = 0.15,
+        mask: xr.DataArray | None = None,
+        dims: DimsMapping | None = None,
+        periodic: Iterable[str] = (),
+        hidden: float = 0.2,
+        hidden_shape: HiddenShape = "mixed",
+        seed: int = 0,
+        device: str | None = None,
+        precision: str = "32-true",
+        devices: int = 1,
+        checkpoint: str | None = None,
+        progress: bool | None = None,
+    ) -> Model:
+        """Fit a method to these observations. See `xr4dvar.fit`.
 
-    def reconstruct(self, model: Model | Method, **options: Any) -> Any:
-        """Complete these fields; see `xr4dvar.reconstruct`."""
-        return xr4dvar.reconstruct(self._obj, model, **options)
+        Examples
+        --------
+        >>> ds = xv.datasets.gulfstream_twin().isel(time=slice(30), lat=slice(40), lon=slice(40))
+        >>> model = ds.ssh_nadir4.fourdvar.fit(xv.OptimalInterpolation(scales=1), target=ds.ssh)
+        >>> model.variables
+        {'ssh_nadir4': 'm'}
+        """
+        return xr4dvar.fit(
+            self._obj,
+            method,
+            target,
+            validation=validation,
+            mask=mask,
+            dims=dims,
+            periodic=periodic,
+            hidden=hidden,
+            hidden_shape=hidden_shape,
+            seed=seed,
+            device=device,
+            precision=precision,
+            devices=devices,
+            checkpoint=checkpoint,
+            progress=progress,
+        )
 
-    def plan(self, model: Model | Method, **options: Any) -> ReconstructionPlan:
-        """Say what `reconstruct` would do; see `xr4dvar.plan`."""
-        return xr4dvar.plan(self._obj, model, **options)
+    def reconstruct(
+        self,
+        model: Model | Method,
+        *,
+        mask: xr.DataArray | None = None,
+        error_variance: Labelled | None = None,
+        dims: DimsMapping | None = None,
+        periodic: Iterable[str] = (),
+        batch_size: int | None = None,
+        device: str | None = None,
+        progress: bool | None = None,
+    ) -> Labelled:
+        """Complete these gappy fields. See `xr4dvar.reconstruct`.
 
-    def score(self, truth: Labelled, **options: Any) -> xr.Dataset:
-        """Compare this reconstruction with the truth; see `xr4dvar.score`."""
-        return xr4dvar.score(self._obj, truth, **options)
+        Examples
+        --------
+        >>> ds = xv.datasets.gulfstream_twin().isel(time=slice(20))
+        >>> oi = xv.OptimalInterpolation(length={"time": "7D", "lat": 1.0, "lon": 1.0})
+        >>> maps = ds.ssh_nadir4.chunk(time=10).fourdvar.reconstruct(oi)  # lazy
+        >>> float(maps.fourdvar.score(ds.ssh).rmse) < 0.15
+        True
+        """
+        return xr4dvar.reconstruct(
+            self._obj,
+            model,
+            mask=mask,
+            error_variance=error_variance,
+            dims=dims,
+            periodic=periodic,
+            batch_size=batch_size,
+            device=device,
+            progress=progress,
+        )
+
+    def plan(
+        self,
+        model: Model | Method,
+        *,
+        dims: DimsMapping | None = None,
+        periodic: Iterable[str] = (),
+    ) -> ReconstructionPlan:
+        """Say what `reconstruct` would do; nothing is computed. See `xr4dvar.plan`.
+
+        Examples
+        --------
+        >>> obs = xv.datasets.gulfstream_twin().ssh_nadir4.isel(time=slice(20))
+        >>> obs.fourdvar.plan(xv.LinearInterpolation()).patch
+        {'time': 20, 'lat': 100, 'lon': 100}
+        """
+        return xr4dvar.plan(self._obj, model, dims=dims, periodic=periodic)
+
+    def score(
+        self,
+        truth: Labelled,
+        *,
+        dim: Dim = None,
+        weights: xr.DataArray | Literal["area"] | None = None,
+        mask: xr.DataArray | None = None,
+        metrics: str | Sequence[str] | None = None,
+        dims: DimsMapping | None = None,
+    ) -> xr.Dataset:
+        """Compare this reconstruction with the truth. See `xr4dvar.score`.
+
+        Examples
+        --------
+        >>> truth = xv.datasets.gulfstream_twin().ssh.isel(time=slice(20))
+        >>> scores = (0.9 * truth).fourdvar.score(truth, metrics=("mu", "rmse"))
+        >>> round(float(scores.mu), 3)
+        0.9
+        """
+        return xr4dvar.score(
+            self._obj,
+            truth,
+            dim=dim,
+            weights=weights,
+            mask=mask,
+            metrics=metrics,
+            dims=dims,
+        )
 
     def mask(self) -> Labelled:
-        """Say where there are observations; see `xr4dvar.mask`."""
+        """Say where there are observations. See `xr4dvar.mask`.
+
+        Examples
+        --------
+        >>> obs = xv.datasets.gulfstream_twin().ssh_nadir4
+        >>> round(float(obs.fourdvar.mask().mean()), 3)
+        0.038
+        """
         return xr4dvar.mask(self._obj)
