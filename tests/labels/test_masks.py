@@ -84,12 +84,12 @@ def test_dask_domain_of_numpy_observations(make_obs: MakeObs) -> None:
 def test_bad_domains(make_obs: MakeObs) -> None:
     obs = make_obs()
     sea = xr.ones_like(obs.isel(time=0, drop=True))
-    assert messages(sea.values, obs) == ["domain: is a ndarray, not a DataArray"]
-    assert messages(2 * sea, obs) == ["domain: holds 2.0, not only 0 and 1"]
-    assert messages(0 * sea, obs) == ["domain: no cell is wanted"]
-    assert messages(sea.astype(str), obs) == ["domain: is <U32"]
-    assert messages(sea.isel(lat=[0, 1]), obs) == ["domain: 'lat' has 2 entries, obs has 4"]
-    assert messages(sea.expand_dims(depth=2), obs)[0].startswith("domain: has a dimension 'depth'")
+    assert messages(sea.values, obs) == ["mask: is a ndarray, not a DataArray"]
+    assert messages(2 * sea, obs) == ["mask: holds 2.0, not only 0 and 1"]
+    assert messages(0 * sea, obs) == ["mask: no cell is wanted"]
+    assert messages(sea.astype(str), obs) == ["mask: is <U32"]
+    assert messages(sea.isel(lat=[0, 1]), obs) == ["mask: 'lat' has 2 entries, obs has 4"]
+    assert messages(sea.expand_dims(depth=2), obs)[0].startswith("mask: has a dimension 'depth'")
 
 
 def test_domain_of_dask_is_not_looked_at(make_obs: MakeObs) -> None:

@@ -58,26 +58,26 @@ def check_domain(domain: object, obs: Labelled, problems: Problems) -> None:
     >>> obs = xr.DataArray(np.zeros(2), dims="lat")
     >>> check_domain(xr.DataArray([0, 2], dims="lat"), obs, problems)
     >>> problems.found[0][0]
-    'domain: holds 2, not only 0 and 1'
+    'mask: holds 2, not only 0 and 1'
     """
     if not isinstance(domain, xr.DataArray):
         problems.add(
-            f"domain: is a {type(domain).__name__}, not a DataArray",
+            f"mask: is a {type(domain).__name__}, not a DataArray",
             "give True for the cells that are wanted, for example target.notnull().any('time')",
         )
         return
-    check_aligned(obs, {"domain": domain}, problems, subset=True)
+    check_aligned(obs, {"mask": domain}, problems, subset=True)
     if domain.dtype.kind not in "biuf":
-        problems.add(f"domain: is {domain.dtype}", "give booleans, True for the cells wanted")
+        problems.add(f"mask: is {domain.dtype}", "give booleans, True for the cells wanted")
     elif domain.chunks is None:
         values = np.unique(domain.values)
         strange = values[np.isfinite(values) & (values != 0) & (values != 1)]
         if strange.size:
             problems.add(
-                f"domain: holds {strange[0]}, not only 0 and 1", "compare it, for example mask == 2"
+                f"mask: holds {strange[0]}, not only 0 and 1", "compare it, for example mask == 2"
             )
         elif not (values == 1).any():
-            problems.add("domain: no cell is wanted", "give True for sea; invert it with ~domain")
+            problems.add("mask: no cell is wanted", "give True for sea; invert it with ~mask")
 
 
 def domain_field(domain: xr.DataArray, obs: Labelled, grid: Grid) -> Array:
