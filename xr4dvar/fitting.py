@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+import logging
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any, get_args
 
-import numpy as np
 import xarray as xr
 
+from xr4dvar.arguments import check_choice, check_count, check_device, check_folder, check_share
 from xr4dvar.errors import Problems
 from xr4dvar.inputs import Inputs, is_dask, read_inputs
 from xr4dvar.labels import (
     Normalisation,
+    check_same_units,
     check_values,
     summarise,
     variables_signature,
 )
-from xr4dvar.methods import FitOptions, Method, Parameters
+from xr4dvar.methods import FitOptions, Method, Parameters, check_method
 from xr4dvar.methods.hiding import HiddenShape, hider
 from xr4dvar.methods.training_data import TrainingData
 from xr4dvar.model import Model
 from xr4dvar.options import OPTIONS
+from xr4dvar.periods import Period, find_periods
 from xr4dvar.progress import wanted
-from xr4dvar.types import BoolArray, DimsMapping, Labelled
+from xr4dvar.types import DimsMapping, Labelled
 
 __all__ = ["fit"]
+
+log = logging.getLogger("xr4dvar")
 
 #: Data of up to so many bytes are read once; larger ones block by block.
 IN_MEMORY = 2 * 2**30
@@ -63,9 +70,12 @@ def fit(
         it and is what its maps are held against.
     validation : slice or float
         The times to validate on: labels, ``slice("2014-08-01", "2014-10-02")``, or the share at
-        the end of the time axis. They are never trained on.
+        the end of the time axis. They are never trained on; the method learns from the longer of
+        what lies before and after them. Where the times are too few for a share to be set apart,
+        all serve both ends, and the log says so.
     mask : DataArray of bool, optional
-        True for cells that are wanted (sea), on some or all dimensions of `obs`.
+        True for cells that are wanted (sea), on some or all dimensions of `obs`; what is
+        outside counts as missing.
     dims : mapping, optional
         Names of the axes where they cannot be found, ``{"time": "t", "lat": "row"}``.
     periodic : iterable of str
@@ -102,35 +112,42 @@ def fit(
     >>> model = xv.fit(ds.ssh_nadir4, xv.OptimalInterpolation(scales=1), target=ds.ssh)
     >>> maps = xv.reconstruct(ds.ssh_nadir4, model)
     """
-    inputs, extra = read_inputs(obs, {"target": target}, mask=mask, dims=dims, periodic=periodic)
-    problems = Problems()
-    with problems.collect():
-        method.check(inputs.grid, inputs.names)
-    if not 0 < hidden < 1:
-        problems.add(f"hidden is {hidden}", "hide a share between 0 and 1, such as 0.2")
-    train, held_out = _periods(obs, inputs, validation, method, problems)
-    problems.raise_if_any()
-    targets = extra.get("target")
-    normalisation = _normalisation(inputs, targets, train, held_out)
-    data = TrainingData(
-        read=_reader([*inputs.fields, *(targets or [])]),
-        shape=inputs.shape,
-        names=inputs.names,
-        grid=inputs.grid,
-        normalisation=normalisation,
-        supervised=targets is not None,
-        train=train,
-        validation=held_out,
-        hide=hider(hidden_shape, hidden),
-        domain=_static_domain(inputs),
-    )
     options = FitOptions(
         seed=seed,
-        device=device or OPTIONS["device"],
+        device=OPTIONS["device"] if device is None else device,
         precision=precision,
         devices=devices,
         checkpoint=checkpoint,
         progress=wanted(OPTIONS["progress"] if progress is None else progress),
+    )
+    problems = Problems()
+    check_share("hidden", hidden, problems)
+    check_choice("hidden_shape", hidden_shape, get_args(HiddenShape), problems)
+    is_method = check_method("method", method, problems)
+    _check_options(options, is_method and _learns(method), problems)
+    inputs, extra = read_inputs(
+        obs, {"target": target}, mask=mask, dims=dims, periodic=periodic, problems=problems
+    )
+    if target is not None:
+        check_same_units(obs, "target", target, problems)
+    least = 1
+    if is_method:
+        with problems.collect():
+            method.check(inputs.grid, inputs.names)
+            least = _least(method, inputs)
+    train, held_out = find_periods(obs, inputs.grid, validation, least, problems)
+    problems.raise_if_any()
+    fields = _loaded([*inputs.fields, *extra.get("target", [])])
+    data = TrainingData(
+        read=_reader(fields),
+        shape=inputs.shape,
+        names=inputs.names,
+        grid=inputs.grid,
+        normalisation=_normalisation(inputs, fields, train, held_out),
+        supervised=target is not None,
+        train=train,
+        validation=held_out,
+        hide=hider(hidden_shape, hidden),
     )
     return _fit(method, data, options, variables_signature(obs))
 
@@ -141,7 +158,8 @@ def _fit(
     """Fit the background first, then the method on top of it."""
     background = None
     if method.background is not None:
-        background = _fit(method.background, data, options, variables)
+        own = options.checkpoint and f"{options.checkpoint}.background"
+        background = _fit(method.background, data, replace(options, checkpoint=own), variables)
     solve = None
     if background is not None:
         solve = background.method.solver_for(background.parameters, options.device)
@@ -149,78 +167,64 @@ def _fit(
     return Model(method, parameters, variables, data.grid.signature(), options.seed, background)
 
 
-def _periods(
-    obs: Labelled, inputs: Inputs, validation: slice | float, method: Method, problems: Problems
-) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Time indices of the training and the validation period.
+def _check_options(options: FitOptions, learns: bool, problems: Problems) -> None:
+    check_count("seed", options.seed, problems, least=0)
+    check_count("devices", options.devices, problems)
+    if options.checkpoint is not None:
+        check_folder("checkpoint", options.checkpoint, problems)
+    before = len(problems.found)
+    check_device(options.device, problems)
+    if learns and len(problems.found) == before:
+        from xr4dvar.methods.device import make_fabric
 
-    The training period is the longer of what lies before and after the validation period.
-    """
-    if "time" not in inputs.grid.roles:
-        return (0, 1), (0, 1)
-    size = inputs.grid["time"].size
-    least = method.windows(inputs.grid, Parameters())["time"].patch if _learns(method) else 1
-    if isinstance(validation, slice):
-        name = inputs.grid.axes.dim("time")
-        chosen = np.zeros(size, bool)
-        chosen[obs.indexes[name].slice_indexer(validation.start, validation.stop)] = True
-        if inputs.grid["time"].descending:
-            chosen = chosen[::-1]
-        if not chosen.any():
-            problems.add(
-                f"validation={validation} selects no time of obs", "choose times inside of obs"
-            )
-            return (0, size), (0, size)
-        first, last = int(np.argmax(chosen)), int(size - np.argmax(chosen[::-1]))
-    else:
-        if not 0 < validation < 1:
-            problems.add(f"validation is {validation}", "give a share between 0 and 1, or a slice")
-        first, last = size - max(least, round(validation * size)), size
-    before, after = (0, first), (last, size)
-    train = before if before[1] - before[0] >= after[1] - after[0] else after
-    if train[1] - train[0] < 2 * least:
-        # too short to set days apart: validate on the same days, with other cells hidden
-        return (0, size), (0, size)
-    return train, (first, last)
+        with problems.collect():
+            make_fabric(options)
 
 
 def _learns(method: Method) -> bool:
+    """Whether it is trained on patches."""
     return method.background is not None or hasattr(method, "training")
 
 
+def _least(method: Method, inputs: Inputs) -> int:
+    """Time steps that a period must have for the method to learn from it."""
+    if "time" not in inputs.grid.roles or not _learns(method):
+        return 1
+    return method.windows(inputs.grid, Parameters())["time"].patch
+
+
 def _normalisation(
-    inputs: Inputs, targets: Sequence[Any] | None, train: tuple[int, int], held_out: tuple[int, int]
+    inputs: Inputs, fields: list[Any], train: Period, held_out: Period
 ) -> Normalisation:
-    """Statistics of the observations, or of the target: one pass, which also checks the values."""
+    """Statistics of the observations; one pass over all fields, which also checks the values."""
     problems = Problems()
     time_axis = len(inputs.shape) - len(inputs.grid.shape) if "time" in inputs.grid.roles else None
-    named = list(zip(inputs.names, inputs.fields, strict=True))
+    names = [*inputs.names, *(f"target {name}" for name in inputs.names)]
     periods = {"training": slice(*train), "validation": slice(*held_out)}
-    fields = named + [
-        (f"target {name}", field) for name, field in zip(inputs.names, targets or [], strict=False)
-    ]
-    summaries = summarise(fields, time_axis)
+    summaries = summarise(list(zip(names, fields, strict=False)), time_axis)
     check_values(summaries, problems, periods if time_axis is not None else None)
     problems.raise_if_any()
-    return Normalisation.from_summaries(summaries[: len(named)])
+    cells = math.prod(inputs.shape)
+    for summary in summaries[len(inputs.names) :]:
+        if summary.count < cells:
+            share = 100 * (1 - summary.count / cells)
+            log.info("%s is missing at %.3g %% of the cells: used where it is", summary.name, share)
+    return Normalisation.from_summaries(summaries[: len(inputs.names)])
 
 
-def _reader(fields: list[Any]) -> Any:
+def _loaded(fields: list[Any]) -> list[Any]:
+    """Read lazy fields once and for all, if there is room."""
+    if not is_dask(fields) or sum(field.nbytes for field in fields) > IN_MEMORY:
+        return fields
+    from dask.base import compute
+
+    return list(compute(*fields))
+
+
+def _reader(fields: list[Any]) -> Callable[[tuple[slice, ...]], list[Any]]:
     """Give the function that reads a box of all fields, with one compute where they are lazy."""
     if not is_dask(fields):
         return lambda index: [field[index] for field in fields]
     from dask.base import compute
 
-    if sum(field.nbytes for field in fields) <= IN_MEMORY:
-        loaded = compute(*fields)
-        return lambda index: [field[index] for field in loaded]
     return lambda index: list(compute(*(field[index] for field in fields)))
-
-
-def _static_domain(inputs: Inputs) -> BoolArray | None:
-    """The domain as (Y, X) or (T, Y, X), the same for all batch entries."""
-    if inputs.domain is None:
-        return None
-    rank = len(inputs.grid.shape)
-    domain = inputs.domain[(0,) * (inputs.domain.ndim - rank)]
-    return np.asarray(domain)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from xr4dvar.errors import Problems
+from xr4dvar.errors import InputError, Problems
 from xr4dvar.labels import (
     Grid,
     check_aligned,
@@ -21,7 +21,7 @@ from xr4dvar.labels import (
 )
 from xr4dvar.types import DimsMapping, Labelled
 
-__all__ = ["Inputs", "is_dask", "read_inputs"]
+__all__ = ["Inputs", "check_numbers", "is_dask", "read_inputs"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Inputs:
     fields : list of array (batch..., time, y, x)
         numpy or dask, one a variable.
     domain : array of bool, optional
-        Cells that are wanted.
+        Cells that are wanted; the fields are NaN elsewhere.
     """
 
     grid: Grid
@@ -56,8 +56,18 @@ def read_inputs(
     mask: xr.DataArray | None,
     dims: DimsMapping | None,
     periodic: Iterable[str],
+    problems: Problems | None = None,
 ) -> tuple[Inputs, dict[str, list[Any]]]:
     """Check the labels of the observations and of all that goes with them.
+
+    Parameters
+    ----------
+    obs, mask, dims, periodic
+        See `fit`.
+    others : dict of str to DataArray, Dataset or None
+        Target, error variance, ...: on the grid of `obs`.
+    problems : Problems, optional
+        What was found wrong before; raised together with what is found here, if anything is.
 
     Returns
     -------
@@ -70,27 +80,118 @@ def read_inputs(
     InputError
         With every problem of axes, coordinates, types and alignment.
     """
-    grid = make_grid(obs, find_axes(obs, dims), periodic)
+    problems = Problems() if problems is None else problems
+    before = len(problems.found)
     given = {what: other for what, other in others.items() if other is not None}
-    problems = Problems()
-    with problems.collect():
-        fields = to_fields(obs, grid)
+    for what, value in {"obs": obs, **given}.items():
+        _check_kind(what, value, problems)
+    _check_names_of_axes(dims, periodic, problems)
+    if len(problems.found) > before:
+        raise InputError(problems.found)
+    grid = _grid(obs, dims, periodic, problems)
+    fields: dict[str, list[tuple[str, Any]]] = {}
     check_aligned(obs, given, problems)
     if mask is not None:
         check_domain(mask, obs, problems)
-    problems.raise_if_any()
-    names = [name for name, _ in fields]
-    extra = {what: _fields_of(other, obs, grid) for what, other in given.items()}
+    if grid is not None:
+        for what, value in {"obs": obs, **given}.items():
+            if what == "obs" or _same_dims(value, obs):
+                fields[what] = _fields_of(what, value, obs, grid, problems)
+    if grid is None or len(problems.found) > before:
+        raise InputError(problems.found)
     domain = None if mask is None else domain_field(mask, obs, grid)
-    return Inputs(grid, names, [field for _, field in fields], domain), extra
+    names = [name for name, _ in fields["obs"]]
+    numbers = {
+        what: [_within(domain, field) for _, field in pairs] for what, pairs in fields.items()
+    }
+    return Inputs(grid, names, numbers.pop("obs"), domain), numbers
 
 
-def _fields_of(other: Labelled, obs: Labelled, grid: Grid) -> list[Any]:
-    if isinstance(obs, xr.Dataset) and isinstance(other, xr.Dataset):
-        other = other[list(obs.data_vars)]
-    return [field for _, field in to_fields(other, grid)]
+def check_numbers(inputs: Inputs, problems: Problems) -> None:
+    """Note variables in memory without any value, or with infinite ones. dask is left alone."""
+    for name, field in zip(inputs.names, inputs.fields, strict=True):
+        if not isinstance(field, np.ndarray):
+            continue
+        pieces = field if field.ndim > 1 else [field]  # one at a time: little memory
+        if not any(bool(np.isfinite(piece).any()) for piece in pieces):
+            problems.add(
+                f"{name!r} has no value, all is missing",
+                "check the variable, the selection and the mask",
+            )
+        if infinite := sum(int(np.isinf(piece).sum()) for piece in pieces):
+            problems.add(
+                f"{name!r} has {infinite} infinite values",
+                "mark them as missing, obs.where(np.isfinite(obs))",
+            )
 
 
 def is_dask(fields: Sequence[Any]) -> bool:
     """Whether any field is lazy."""
     return any(not isinstance(field, np.ndarray) for field in fields)
+
+
+def _check_kind(what: str, value: object, problems: Problems) -> None:
+    if isinstance(value, xr.DataArray | xr.Dataset):
+        return
+    fix = f"give {what} as a DataArray or a Dataset"
+    if isinstance(value, np.ndarray) and what == "obs":
+        fix = f"label it, xr.DataArray({what}, dims=..., coords=...)"
+    elif what != "obs":
+        fix = f"{fix}, for example {_EXAMPLES.get(what, 'xr.zeros_like(obs)')}"
+    problems.add(f"{what} is a {type(value).__name__}, not a DataArray or Dataset", fix)
+
+
+_EXAMPLES = {
+    "target": "obs.copy(data=target)",
+    "error_variance": "xr.full_like(obs, error_variance)",
+}
+
+
+def _check_names_of_axes(dims: object, periodic: object, problems: Problems) -> None:
+    if not (dims is None or isinstance(dims, Mapping)):
+        problems.add(
+            f"dims is {dims!r}, not a mapping", 'name the axes, dims={"time": "t", "lat": "row"}'
+        )
+    if not isinstance(periodic, Iterable):
+        problems.add(f"periodic is {periodic!r}", 'name the axes that close, periodic=("lon",)')
+
+
+def _grid(
+    obs: Labelled, dims: DimsMapping | None, periodic: Iterable[str], problems: Problems
+) -> Grid | None:
+    try:
+        return make_grid(obs, find_axes(obs, dims), periodic)
+    except InputError as error:
+        problems.found.extend(error.problems)
+        return None
+
+
+def _same_dims(other: Labelled, obs: Labelled) -> bool:
+    """Whether it is worth to look at the values: `check_aligned` reports the rest."""
+    return type(other) is type(obs) and set(other.sizes) == set(obs.sizes)
+
+
+def _fields_of(
+    what: str, value: Labelled, obs: Labelled, grid: Grid, problems: Problems
+) -> list[tuple[str, Any]]:
+    if isinstance(value, xr.Dataset) and what != "obs":
+        names = [name for name in obs.data_vars if name in value]
+        value = value[names]
+    try:
+        return to_fields(value, grid)
+    except InputError as error:
+        for problem, fix in error.problems:
+            problems.add(problem if what == "obs" else f"{what}: {problem}", fix)
+    return []
+
+
+def _within(domain: Any | None, field: Any) -> Any:
+    """The field with NaN outside of the domain: what land was filled with is no observation."""
+    if domain is None:
+        return field
+    missing = field.dtype.type(np.nan)
+    if not is_dask([domain, field]):
+        return np.where(domain, field, missing)
+    import dask.array as da
+
+    return da.where(domain, field, missing)

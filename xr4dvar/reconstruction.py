@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from os import PathLike
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from xr4dvar.arguments import check_count, check_device
 from xr4dvar.errors import InputError, Problems
-from xr4dvar.inputs import Inputs, is_dask, read_inputs
+from xr4dvar.inputs import Inputs, check_numbers, is_dask, read_inputs
 from xr4dvar.labels import (
     Grid,
     annotate,
@@ -20,7 +22,7 @@ from xr4dvar.labels import (
     from_fields,
     variables_signature,
 )
-from xr4dvar.methods import Method, Patches
+from xr4dvar.methods import Method, Patches, check_method
 from xr4dvar.model import Model
 from xr4dvar.options import OPTIONS
 from xr4dvar.progress import progress_bar, wanted
@@ -60,8 +62,8 @@ def reconstruct(
         What `fit` returned, or a method that needs no fit, such as
         ``OptimalInterpolation(length=...)``.
     mask : DataArray of bool, optional
-        True for cells that are wanted (sea), on some or all dimensions of `obs`; the others are
-        missing in the result.
+        True for cells that are wanted (sea), on some or all dimensions of `obs`; what was
+        observed at the others is not used, and they are missing in the result.
     error_variance : DataArray or Dataset, optional
         Variance of each observation's error, in the data's units squared, on the grid of `obs`;
         for methods that take one.
@@ -93,11 +95,24 @@ def reconstruct(
     >>> maps.chunks == obs.chunks
     True
     """
+    problems = Problems()
+    if batch_size is not None:
+        check_count("batch_size", batch_size, problems)
     inputs, extra = read_inputs(
-        obs, {"error_variance": error_variance}, mask=mask, dims=dims, periodic=periodic
+        obs,
+        {"error_variance": error_variance},
+        mask=mask,
+        dims=dims,
+        periodic=periodic,
+        problems=problems,
     )
-    model = as_model(obs, model, inputs)
-    run = _Run(inputs, batch_size, device or OPTIONS["device"], progress)
+    device = OPTIONS["device"] if device is None else device
+    check_device(device, problems, here=not is_dask(inputs.fields))
+    check_numbers(inputs, problems)
+    with problems.collect():
+        model = as_model(obs, model, inputs)
+    problems.raise_if_any()
+    run = _Run(inputs, batch_size, device, progress)
     arrays = run.solve(model, extra.get("error_variance", []))
     result = from_fields(arrays, obs, inputs.grid)
     return _with_provenance(result, obs, model)
@@ -113,7 +128,12 @@ def as_model(obs: Labelled, model: Model | Method, inputs: Inputs) -> Model:
             _check_patch(model, inputs.grid, problems)
         problems.raise_if_any()
         return model
-    model.check(inputs.grid, inputs.names)
+    if isinstance(model, str | PathLike):
+        problems.add(f"model is {str(model)!r}, a text", f"model = xr4dvar.load({str(model)!r})")
+    elif check_method("model", model, problems):
+        with problems.collect():
+            model.check(inputs.grid, inputs.names)
+    problems.raise_if_any()
     parameters = model.known(inputs.grid, inputs.names)
     if parameters is None:
         name = type(model).__name__
@@ -229,10 +249,10 @@ class PatchWork:
         rest = list(patches)
         shape = rest[0].shape
         y = self._take(rest)
-        if np.isinf(y).any():
-            raise InputError(
-                [("obs holds infinite values", "mark them as missing, obs.where(np.isfinite(obs))")]
-            )
+        for v, name in enumerate(self.model.variables):
+            if np.isinf(y[:, v]).any():
+                fix = "mark them as missing, obs.where(np.isfinite(obs))"
+                raise InputError([(f"{name!r} has infinite values", fix)])
         background = self._take(rest) if self.has_background else None
         error = self._take(rest) if self.has_error else None
         if error is not None and not (error[np.isfinite(y)] > 0).all():

@@ -12,7 +12,12 @@ from xr4dvar.labels.masks import check_domain, domain_field, mask
 from xr4dvar.labels.normalisation import Normalisation
 from xr4dvar.labels.provenance import annotate
 from xr4dvar.labels.roles import ALIASES, Axes, by_role
-from xr4dvar.labels.signature import check_same_grid, check_same_variables, variables_signature
+from xr4dvar.labels.signature import (
+    check_same_grid,
+    check_same_units,
+    check_same_variables,
+    variables_signature,
+)
 from xr4dvar.labels.stacking import Field, from_fields, named_arrays, to_fields
 from xr4dvar.labels.units import Lengths, Unit, parse_length
 
@@ -32,6 +37,7 @@ __all__ = [
     "check_aligned",
     "check_domain",
     "check_same_grid",
+    "check_same_units",
     "check_same_variables",
     "check_values",
     "domain_field",

@@ -95,6 +95,30 @@ def variables_signature(obs: Labelled) -> dict[str, str]:
     return {name: str(array.attrs.get("units", "")) for name, array in named_arrays(obs).items()}
 
 
+def check_same_units(obs: Labelled, what: str, other: Labelled, problems: Problems) -> None:
+    """Note every variable of another array that is in another unit than in the observations.
+
+    Examples
+    --------
+    >>> from xr4dvar.errors import Problems
+    >>> from xr4dvar.labels import check_same_units
+    >>> obs = xr.DataArray(np.zeros(3), dims="x", name="ssh", attrs={"units": "m"})
+    >>> problems = Problems()
+    >>> check_same_units(obs, "target", obs.assign_attrs(units="cm"), problems)
+    >>> problems.found[0][0]
+    "target: 'ssh' is in 'cm', obs is in 'm'"
+    """
+    found, known = variables_signature(other), variables_signature(obs)
+    if isinstance(obs, xr.DataArray):  # whatever the other one is called
+        found = dict(zip(known, found.values(), strict=False))
+    for name, units in known.items():
+        if units and found.get(name) and found[name] != units:
+            problems.add(
+                f"{what}: {name!r} is in {found[name]!r}, obs is in {units!r}",
+                f"convert it; if only the spelling differs, set its attrs['units'] = {units!r}",
+            )
+
+
 def check_same_variables(signature: Mapping[str, str], obs: Labelled, problems: Problems) -> None:
     """Note every variable that the model lacks or knows in another unit.
 

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from xr4dvar.methods.base import FitOptions, Method, Parameters, Patches, Solver, Window
+from xr4dvar.methods.base import (
+    FitOptions,
+    Method,
+    Parameters,
+    Patches,
+    Solver,
+    Window,
+    check_method,
+)
 from xr4dvar.methods.configuration import from_config, to_config
 from xr4dvar.methods.fourdvarnet import FourDVarNet
 from xr4dvar.methods.linear_interpolation import LinearInterpolation
@@ -20,6 +28,7 @@ __all__ = [
     "Solver",
     "Training",
     "Window",
+    "check_method",
     "from_config",
     "to_config",
 ]

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeGuard, runtime_checkable
 
 import numpy as np
 import xarray as xr
 
+from xr4dvar.errors import Problems
 from xr4dvar.labels import Grid
 from xr4dvar.methods.training_data import TrainingData
 from xr4dvar.types import FloatArray, Role
 
-__all__ = ["FitOptions", "Method", "Parameters", "Patches", "Solver", "Window"]
+__all__ = ["FitOptions", "Method", "Parameters", "Patches", "Solver", "Window", "check_method"]
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,7 @@ class FitOptions:
 Solver: TypeAlias = Callable[[Patches], FloatArray]
 
 
+@runtime_checkable
 class Method(Protocol):
     """A way to complete fields: configuration only, a frozen dataclass."""
 
@@ -102,3 +104,21 @@ class Method(Protocol):
 
     def solver_for(self, parameters: Parameters, device: str) -> Solver:
         """Give the function that completes patches."""
+
+
+def check_method(name: str, value: object, problems: Problems) -> TypeGuard[Method]:
+    """Note an argument that is no method: a class, a text, a fitted model."""
+    if isinstance(value, type):
+        problems.add(
+            f"{name} is the class {value.__name__}, not a method",
+            f"make one with its settings, {value.__name__}(...)",
+        )
+        return False
+    if not isinstance(value, Method):
+        what = repr(value) if value is None or isinstance(value, str) else type(value).__name__
+        fix = "give a method, such as xr4dvar.FourDVarNet() or xr4dvar.OptimalInterpolation()"
+        if isinstance(getattr(value, "method", None), Method):
+            fix = f"{name} must be what is to be fitted, model.method; a model reconstructs"
+        problems.add(f"{name} is {what}, not a method", fix)
+        return False
+    return True

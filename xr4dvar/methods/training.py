@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from xr4dvar.errors import InputError
 from xr4dvar.methods.base import FitOptions
 from xr4dvar.methods.checkpoint import Checkpoint
+from xr4dvar.methods.device import make_fabric
 from xr4dvar.methods.patch_sampler import Sample
 from xr4dvar.methods.training_options import Training
 from xr4dvar.methods.training_progress import Progress
@@ -61,11 +62,7 @@ def train(
     InputError
         The checkpoint is of another fit, or the loss is not finite.
     """
-    from lightning_fabric import Fabric
-
-    accelerator = "cuda" if options.device.startswith("cuda") else options.device
-    precision: Any = options.precision  # Fabric lists the names that it knows, and checks
-    fabric = Fabric(accelerator=accelerator, devices=options.devices, precision=precision)
+    fabric = make_fabric(options)
     fabric.launch()
     optimizer = torch.optim.AdamW(network.parameters(), lr=training.learning_rate)
     model, optimizer = fabric.setup(network, optimizer)

@@ -73,8 +73,6 @@ class TrainingData:
         First and one past the last time index of each period.
     hide : callable
         ``(observed, generator) -> hidden``: which of the observed cells (V, T, Y, X) to hide.
-    domain : numpy.ndarray of bool, shape (Y, X) or (T, Y, X), optional
-        Cells that are wanted (sea).
     """
 
     read: Reader
@@ -86,7 +84,6 @@ class TrainingData:
     train: tuple[int, int]
     validation: tuple[int, int]
     hide: Callable[[BoolArray, np.random.Generator], BoolArray]
-    domain: BoolArray | None = None
 
     def sizes(self, period: tuple[int, int]) -> dict[Role, int]:
         """Number of cells along each axis that is there, with the given period as time."""
@@ -142,7 +139,7 @@ class TrainingData:
             other_y, other_target = self._read(error_of)
             if other_target is not None:
                 y = target + (other_y - other_target)
-        return Block(y, self._masked(target, box), self._coordinates(box))
+        return Block(y, target, self._coordinates(box))
 
     def _read(self, box: BlockBox) -> tuple[FloatArray, FloatArray | None]:
         index = tuple(slice(i, i + 1) for i in box.entry) + box.slices
@@ -158,15 +155,6 @@ class TrainingData:
         """(T, Y, X), with size 1 for an axis that is not there."""
         sizes = dict(zip(self.grid.roles, array.shape, strict=True))
         return array.reshape([sizes.get(role, 1) for role in ("time", "y", "x")])
-
-    def _masked(self, target: FloatArray, box: BlockBox) -> FloatArray:
-        if self.domain is None:
-            return target
-        domain = self.domain[box.slices[-self.domain.ndim :]]
-        return np.where(self._five(np.broadcast_to(domain, self._sizes(box))), target, np.nan)
-
-    def _sizes(self, box: BlockBox) -> tuple[int, ...]:
-        return tuple(s.stop - s.start for s in box.slices)
 
     def _coordinates(self, box: BlockBox) -> dict[Role, FloatArray]:
         return {
