@@ -21,6 +21,13 @@ hypothesis.settings.load_profile(
 )
 
 
+@pytest.fixture(autouse=True)
+def _doctests_write_elsewhere(request: pytest.FixtureRequest) -> None:
+    if isinstance(request.node, pytest.DoctestItem):
+        folder = request.getfixturevalue("tmp_path")
+        request.getfixturevalue("monkeypatch").chdir(folder)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _names_in_doctests(doctest_namespace: dict[str, Any]) -> None:
     import xr4dvar as xv

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from xr4dvar.errors import InputError, ModelFileError
-from xr4dvar.methods import Parameters, from_config
+from xr4dvar.errors import InputError, ModelFileError, Problems
+from xr4dvar.methods import Parameters, check_method, from_config
 from xr4dvar.model import Model
 from xr4dvar.version import __version__
 
@@ -35,14 +35,12 @@ def save(model: Model, path: str | PathLike[str], *, overwrite: bool = False) ->
     Raises
     ------
     InputError
-        The file exists, or cannot be written.
+        The file exists, or cannot be written. What was there before is as it was.
     """
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save as to_bytes
 
     target = Path(path)
-    if target.exists() and not overwrite:
-        fix = "choose another name, or save(..., overwrite=True)"
-        raise InputError([(f"{str(target)!r} exists", fix)])
+    _check_target(target, overwrite)
     header = {
         "format": FORMAT,
         "format_version": str(FORMAT_VERSION),
@@ -52,14 +50,33 @@ def save(model: Model, path: str | PathLike[str], *, overwrite: bool = False) ->
     }
     # not ascontiguousarray, which would give a single number a dimension
     arrays = {name: np.asarray(array, order="C") for name, array in model.arrays.items()}
+    try:
+        _write(target, to_bytes(arrays, header))
+    except OSError as error:
+        what = f"{str(target)!r} cannot be written: {error.strerror or error}"
+        fix = "check that the folder may be written to and has space left"
+        raise InputError([(what, fix)]) from error
+
+
+def _check_target(target: Path, overwrite: bool) -> None:
+    if not target.parent.is_dir():
+        raise InputError([(f"there is no folder {str(target.parent)!r}", "make it first")])
+    if target.exists() and not target.is_file():
+        raise InputError([(f"{str(target)!r} is no file", "give the name of a file")])
+    if target.exists() and not overwrite:
+        fix = "choose another name, or save(..., overwrite=True)"
+        raise InputError([(f"{str(target)!r} exists", fix)])
+
+
+def _write(target: Path, content: bytes) -> None:
+    """Write beside the file, then put the new one in its place, which cannot be cut in two."""
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
-        save_file(arrays, partial, metadata=header)
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(partial, target)
-    except (OSError, _safetensors_error()) as error:
-        what = f"{str(target)!r} cannot be written: {error}"
-        fix = "check that the folder exists, may be written and has space left"
-        raise InputError([(what, fix)]) from error
     finally:
         partial.unlink(missing_ok=True)
 
@@ -91,7 +108,8 @@ def load(path: str | PathLike[str]) -> Model:
 
     source = Path(path)
     if not source.is_file():
-        raise ModelFileError([(f"{str(source)!r} does not exist", "check the path")])
+        what = "is no file" if source.exists() else "does not exist"
+        raise ModelFileError([(f"{str(source)!r} {what}", "check the path")])
     try:
         with safe_open(source, framework="numpy") as file:
             header = file.metadata() or {}
@@ -140,8 +158,11 @@ def _model(config: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Model
         own = {name: a for name, a in arrays.items() if not name.startswith(prefix)}
         inner = {name.removeprefix(prefix): a for name, a in arrays.items() if name not in own}
         background = _model(config["background"], inner)
+    method, problems = from_config(config["method"]), Problems()
+    check_method("method", method, problems)
+    problems.raise_if_any()
     return Model(
-        from_config(config["method"]),
+        method,
         Parameters(config["settings"], own),
         config["variables"],
         config["grid"],

@@ -35,10 +35,11 @@ class Checkpoint:
             return
         try:
             state = torch.load(self.path, weights_only=True)
+            identity = state["identity"]
         except Exception as error:
             what = f"checkpoint {str(self.path)!r} cannot be read ({type(error).__name__})"
             raise InputError([(what, "delete it to start again")]) from error
-        if state["identity"] != self.identity:
+        if identity != self.identity:
             raise InputError(
                 [
                     (
@@ -64,5 +65,12 @@ class Checkpoint:
             "progress": progress.state(),
         }
         partial = self.path.with_name(self.path.name + ".partial")
-        torch.save(state, partial)
-        os.replace(partial, self.path)
+        try:
+            torch.save(state, partial)
+            os.replace(partial, self.path)
+        except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
+            what = f"checkpoint {str(self.path)!r} cannot be written: {error}"
+            fix = "check that its folder may be written to and has space left"
+            raise InputError([(what, fix)]) from error
+        finally:
+            partial.unlink(missing_ok=True)
