@@ -40,7 +40,7 @@ class Variance(nn.Module):
     def __init__(self, value: float | Sequence[float], *, learned: bool = False):
         super().__init__()
         values = torch.as_tensor(value, dtype=torch.float32).reshape(-1)
-        if not bool((torch.isfinite(values) & (values > 0)).all()):
+        if not len(values) or not bool((torch.isfinite(values) & (values > 0)).all()):
             raise InputError([(f"variance is {value}", "give positive variances")])
         self.log = nn.Parameter(values.log(), requires_grad=learned)
 
