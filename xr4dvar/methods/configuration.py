@@ -6,18 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
+import numpy as np
+
 from xr4dvar.errors import InputError
-from xr4dvar.methods.fourdvarnet import FourDVarNet
-from xr4dvar.methods.linear_interpolation import LinearInterpolation
-from xr4dvar.methods.optimal_interpolation import OptimalInterpolation
-from xr4dvar.methods.training_options import Training
 
-__all__ = ["METHODS", "from_config", "to_config"]
-
-#: Everything a configuration may hold, by name. A new method is added here.
-METHODS: dict[str, type[Any]] = {
-    cls.__name__: cls for cls in (FourDVarNet, LinearInterpolation, OptimalInterpolation, Training)
-}
+__all__ = ["from_config", "to_config"]
 
 
 def to_config(value: Any) -> Any:
@@ -37,6 +30,8 @@ def to_config(value: Any) -> Any:
         return {str(key): to_config(item) for key, item in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str):
         return [to_config(item) for item in value]
+    if isinstance(value, np.bool_ | np.integer | np.floating):
+        return value.item()
     if value is None or isinstance(value, str | int | float | bool):
         return value
     return str(value)
@@ -51,10 +46,7 @@ def from_config(config: Any) -> Any:
         The method, or one of its settings, is unknown to this version.
     """
     if isinstance(config, Mapping) and "name" in config:
-        cls = METHODS.get(config["name"])
-        if cls is None:
-            what = f"method {config['name']!r} is unknown to this version of xr4dvar"
-            raise InputError([(what, "install the version that wrote it")])
+        cls = _class(str(config["name"]))
         own = {key: from_config(value) for key, value in config.items() if key != "name"}
         try:
             return cls(**own)
@@ -66,3 +58,14 @@ def from_config(config: Any) -> Any:
     if isinstance(config, list):
         return [from_config(item) for item in config]
     return config
+
+
+def _class(name: str) -> type[Any]:
+    """Find a method, or what a method is made of, by its public name."""
+    from xr4dvar import methods  # which imports this file
+
+    cls = getattr(methods, name) if name in methods.__all__ else None
+    if not (isinstance(cls, type) and is_dataclass(cls)):
+        what = f"method {name!r} is unknown to this version of xr4dvar"
+        raise InputError([(what, "install the version that wrote it")])
+    return cls
