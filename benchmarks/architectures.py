@@ -2,9 +2,10 @@
 
     python benchmarks/architectures.py --data ../shared/data/twin_gulfstream --minutes 10
 
-Every architecture learns for the same processor time, on one thread, from the same data (four nadir altimeters, the truth
-of the training period) on top of the same optimal interpolation, and is scored by the protocols
-of `ssh_mapping.py`. FLOPs are those of the network for one day of map, overlaps included.
+Every architecture learns for the same processor time, on one thread, from the same data (four
+nadir altimeters, the truth of the training period) on top of the same optimal interpolation, and
+is scored by the protocols of `ssh_mapping.py`. FLOPs are those of the network for one day of map,
+overlaps included.
 """
 
 from __future__ import annotations
