@@ -1,15 +1,25 @@
-"""Whether the plain arguments of a verb can be used: told together, before any work."""
+"""Whether plain arguments can be used: each check notes what is wrong, and the fix."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
 from os import PathLike
 from pathlib import Path
+from typing import Any, TypeGuard
 
 from xr4dvar.errors import Problems
 
-__all__ = ["check_choice", "check_count", "check_device", "check_folder", "check_share"]
+__all__ = [
+    "check_choice",
+    "check_count",
+    "check_folder",
+    "check_mapping",
+    "check_number",
+    "check_share",
+    "is_count",
+]
 
 
 def check_share(name: str, value: object, problems: Problems) -> None:
@@ -18,10 +28,25 @@ def check_share(name: str, value: object, problems: Problems) -> None:
         problems.add(f"{name} is {value!r}", "give a share between 0 and 1, such as 0.2")
 
 
+def check_number(name: str, value: object, problems: Problems, *, zero: bool = False) -> None:
+    """Note a value that is no finite positive number; 0 may be let pass."""
+    known = not isinstance(value, bool) and isinstance(value, Real)
+    number = float(value) if known else math.nan  # type: ignore[arg-type]
+    if not math.isfinite(number) or number < 0 or (number == 0 and not zero):
+        problems.add(f"{name} is {value!r}", f"use a number{', 0 or more' if zero else ' above 0'}")
+
+
 def check_count(name: str, value: object, problems: Problems, least: int = 1) -> None:
     """Note a value that is no whole number, or too small."""
-    if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < least:
+    if not is_count(value, least):
         problems.add(f"{name} is {value!r}", f"use a whole number, at least {least}")
+
+
+def is_count(value: object, least: int = 1) -> bool:
+    """Whether a value is a whole number that is large enough."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        return False
+    return int(value) >= least
 
 
 def check_choice(name: str, value: object, choices: Sequence[str], problems: Problems) -> None:
@@ -30,17 +55,14 @@ def check_choice(name: str, value: object, choices: Sequence[str], problems: Pro
         problems.add(f"{name} is {value!r}", f"use one of {', '.join(map(repr, choices))}")
 
 
-def check_device(device: str, problems: Problems, *, here: bool = True) -> None:
-    """Note a device that torch does not know or, if it is to compute here, that is not there.
-
-    What dask computes later may run on other machines, which have their own devices.
-    """
-    if device == "auto":
-        return
-    from xr4dvar.methods.device import choose_device, known_device
-
-    with problems.collect():
-        (choose_device if here else known_device)(device)
+def check_mapping(
+    name: str, value: object, example: str, problems: Problems
+) -> TypeGuard[Mapping[Any, Any]]:
+    """Note a value that is no mapping."""
+    if isinstance(value, Mapping):
+        return True
+    problems.add(f"{name} is {value!r}, not a mapping", f"for example {name}={example}")
+    return False
 
 
 def check_folder(name: str, path: str | PathLike[str], problems: Problems) -> None:
@@ -51,4 +73,4 @@ def check_folder(name: str, path: str | PathLike[str], problems: Problems) -> No
         problems.add(f"{name} is {path!r}", "give the name of a file")
         return
     if not folder.is_dir():
-        problems.add(f"{name}={str(path)!r}: no folder {str(folder)!r}", "make it first")
+        problems.add(f"{name}={str(path)!r}: there is no folder {str(folder)!r}", "make it first")

@@ -10,9 +10,9 @@ from typing import Any, get_args
 
 import xarray as xr
 
-from xr4dvar.arguments import check_choice, check_count, check_device, check_folder, check_share
+from xr4dvar.arguments import check_choice, check_count, check_folder, check_share
 from xr4dvar.errors import Problems
-from xr4dvar.inputs import Inputs, is_dask, read_inputs
+from xr4dvar.inputs import Inputs, check_device, is_dask, read_inputs
 from xr4dvar.labels import (
     Normalisation,
     check_same_units,

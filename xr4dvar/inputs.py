@@ -21,7 +21,7 @@ from xr4dvar.labels import (
 )
 from xr4dvar.types import DimsMapping, Labelled
 
-__all__ = ["Inputs", "check_numbers", "is_dask", "read_inputs"]
+__all__ = ["Inputs", "check_device", "check_numbers", "is_dask", "read_inputs"]
 
 
 @dataclass(frozen=True)
@@ -123,6 +123,19 @@ def check_numbers(inputs: Inputs, problems: Problems) -> None:
                 f"{name!r} has {infinite} infinite values",
                 "mark them as missing, obs.where(np.isfinite(obs))",
             )
+
+
+def check_device(device: str, problems: Problems, *, here: bool = True) -> None:
+    """Note a device that torch does not know or, if it is to compute here, that is not there.
+
+    What dask computes later may run on other machines, which have their own devices.
+    """
+    if device == "auto":
+        return
+    from xr4dvar.methods.device import choose_device, known_device
+
+    with problems.collect():
+        (choose_device if here else known_device)(device)
 
 
 def is_dask(fields: Sequence[Any]) -> bool:

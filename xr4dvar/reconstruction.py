@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from xr4dvar.arguments import check_count, check_device
+from xr4dvar.arguments import check_count
 from xr4dvar.errors import InputError, Problems
-from xr4dvar.inputs import Inputs, check_numbers, is_dask, read_inputs
+from xr4dvar.inputs import Inputs, check_device, check_numbers, is_dask, read_inputs
 from xr4dvar.labels import (
     Grid,
     annotate,

@@ -188,7 +188,11 @@ def _parse_distance(
     if isinstance(length, timedelta | np.timedelta64):
         problems.add(f"{label} is a duration: {length!r}", f"for example {example}")
         return None
-    value = float(length)
+    try:
+        value = float(length)
+    except (TypeError, ValueError):
+        problems.add(f"{label} is no length: {length!r}", f"for example {example}")
+        return None
     if unit in _METRES:
         problems.add(f"{label} has no unit: {length!r}", f"say the unit, for example {example}")
         return None
