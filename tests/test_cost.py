@@ -195,7 +195,7 @@ def test_merged_observations_weigh_as_many():
     "value", [0.0, -1.0, float("nan"), float("inf"), [1.0, -1.0], [1.0, 0.0], []]
 )
 def test_variances_that_cannot_be(value):
-    with pytest.raises(InputError, match="variance is .*; fix: give positive variances"):
+    with pytest.raises(InputError, match=r"variance is .*; fix: give positive variances"):
         Variance(value)
 
 

@@ -72,5 +72,5 @@ def test_only_a_learned_step_learns():
 
 @pytest.mark.parametrize("step_size", [0.0, -0.1, float("nan"), float("inf")])
 def test_steps_that_lead_nowhere(step_size):
-    with pytest.raises(InputError, match="step_size is .*; fix: give a positive step"):
+    with pytest.raises(InputError, match=r"step_size is .*; fix: give a positive step"):
         GradientDescent(step_size)

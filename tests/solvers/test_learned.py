@@ -59,7 +59,7 @@ def test_the_cell_sees_both_gradients_the_state_the_weight_and_the_context(quadr
     torch.testing.assert_close(state.x, torch.full_like(batch.y, -1.0))  # x <- x - d, twice
     x = torch.full_like(batch.y, -0.5)
     fields = [*quadratic.gradients(x, batch), x, batch.weight, batch.context]
-    seen, memory = recorder.seen[1]
+    seen = recorder.seen[1][0]
     torch.testing.assert_close(seen, torch.cat([f.flatten(1, 2) for f in fields], 1))
     assert [memory for _, memory in recorder.seen] == [None, 1]
 
