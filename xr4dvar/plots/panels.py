@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 #: Inches squared of a panel: wide domains get wide panels, tall ones tall panels.
 _AREA = 8.5
-#: Observations of a smaller share of the cells than this are drawn larger than their cells.
+#: Observations of a smaller share of the sea than this are drawn larger than their cells.
 _SPARSE = 0.15
 
 
@@ -107,8 +107,9 @@ def _draw(
     x: xr.DataArray,
     y: xr.DataArray,
 ) -> None:
-    # the field that says most about itself speaks for all
-    labelled = max(maps.values(), key=lambda field: len({"units", "long_name"} & set(field.attrs)))
+    # the field that says most about itself speaks for all, the truth before "seen by altimeters"
+    candidates = reversed(list(maps.values()))
+    labelled = max(candidates, key=lambda field: len({"units", "long_name"} & set(field.attrs)))
     unit = style.unit(labelled)
     colours, error_colours = _colours(maps, errors)
     land = _land(maps)
@@ -169,7 +170,7 @@ def _observed(
     panel: Panel, x: xr.DataArray, y: xr.DataArray, values: FloatArray, land: Any, colours: Any
 ) -> Any:
     seen = np.isfinite(values)
-    if seen.mean() > _SPARSE:
+    if seen.sum() > _SPARSE * (~land).sum():  # of the sea: a clear gulf is no track
         image = _filled(panel, x, y, values, land, colours)
     else:
         image = _dots(panel, x, y, values, colours)
