@@ -100,49 +100,6 @@ def test_graph_does_not_grow_with_patches() -> None:
     assert len(sizes) == 1
 
 
-def _most_held(y: da.Array) -> int:
-    """Return the most tiles and pieces that wait at once, in dask's own order."""
-    from dask.order import order
-
-    graph: list[Any] = []
-
-    def keep(dsk: Any, keys: Any, **kwargs: Any) -> Any:
-        graph.append(dict(dsk.__dask_graph__() if hasattr(dsk, "__dask_graph__") else dsk))
-        return dask.get(dsk, keys)
-
-    class Sink:
-        def __setitem__(self, key: Any, value: Any) -> None:
-            pass
-
-    with dask.config.set(scheduler=keep):
-        da.store(y, Sink(), lock=False)
-    tasks = graph[0]
-    kinds = {key: key[0].split("-")[-1] if isinstance(key, tuple) else "" for key in tasks}
-    pieces: Counter[Any] = Counter()
-    for key in (key for key, kind in kinds.items() if kind == "piece"):
-        made_by = [used for used in tasks[key].dependencies if kinds[used] == "tile"]
-        pieces.update(made_by or [key])  # dask fuses a tile with its piece if it has only one
-    held, most = 0, 0
-    for key in sorted(tasks, key=order(tasks).__getitem__):
-        held += pieces[key]  # a tile's result is its pieces
-        most = max(most, held)
-        if kinds[key] != "piece":
-            held -= sum(kinds.get(used) == "piece" for used in tasks[key].dependencies)
-    assert pieces
-    assert held == 0
-    return most
-
-
-@pytest.mark.parametrize(("shape", "chunk"), [((24, 24), (4, 6, 6)), ((12, 12), (4, 3, 6))])
-def test_pieces_in_wait_do_not_grow_with_time(shape: tuple[int, int], chunk: Any) -> None:
-    most = []
-    for n_times in (20, 80, 160):
-        x = da.zeros((n_times, *shape), chunks=chunk, dtype="float32")
-        plan = make_plan(x.shape, (4, 6, 6), (2, 3, 3))
-        most.append(_most_held(run_dask([x], plan, identity)))
-    assert max(most) <= 1.25 * most[0]
-
-
 def _zeros(patches: list[np.ndarray], origins: np.ndarray) -> np.ndarray:
     return np.broadcast_to(np.float32(0), (len(origins), 1, *patches[0].shape[1:]))
 

@@ -62,6 +62,7 @@ def tiles(
     n_out: int = 1,
     batch_size: int = 1,
     dtype: npt.DTypeLike = "float32",
+    n_before: int = 0,
 ) -> Tiling:
     """Return what `run_dask` will take for an array with these chunks.
 
@@ -74,6 +75,8 @@ def tiles(
         tile, no tasks.
     n_fields, n_out, batch_size, dtype
         Inputs as large as the array, and the arguments of the run.
+    n_before : int, default: 0
+        Runs that the inputs are the results of.
 
     Returns
     -------
@@ -104,7 +107,7 @@ def tiles(
         n_batches=n_batches,
         n_chunks=math.prod(len(c) for c in given),
         n_tiles=math.prod(len(axis) for axis in axes),
-        n_tasks=0 if chunks is None else _n_tasks(axes, lengths, given, n_fields),
+        n_tasks=0 if chunks is None else _n_tasks(axes, lengths, given, n_fields, n_before),
         tile_shape=tuple(max(own) for own in lengths),
         reach_shape=reach,
         peak_bytes=peak_bytes,
@@ -138,12 +141,13 @@ def _n_tasks(
     lengths: Sequence[Sequence[int]],
     chunks: Sequence[Sequence[int]],
     n_fields: int,
+    n_before: int,
 ) -> int:
     n_blocks = math.prod(len(own) for own in lengths)
     n_tiles = math.prod(len(axis) for axis in axes)
     n_pieces = math.prod(sum(len(tile.reaches) for tile in axis) for axis in axes)
     shared = 2  # the weights and the model
-    n_tasks = n_tiles + n_pieces + 2 * n_blocks + n_order_tasks(n_blocks) + shared
+    n_tasks = n_tiles + n_pieces + 2 * n_blocks + n_order_tasks(n_blocks, n_before) + shared
     if any(tuple(a) != tuple(b) for a, b in zip(lengths, chunks, strict=True)):
         n_tasks += n_fields * n_blocks + 2 * math.prod(len(c) for c in chunks)  # to tiles, and back
     return n_tasks

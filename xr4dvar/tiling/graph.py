@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from xr4dvar.errors import InputError
 from xr4dvar.tiling.eager import check_shapes
-from xr4dvar.tiling.order import order_hints
+from xr4dvar.tiling.order import n_runs_with_hints, order_hints
 from xr4dvar.tiling.plan import Plan
 from xr4dvar.tiling.sweep import (
     AnyArray,
@@ -193,7 +193,9 @@ def _layer(
             layer[piece] = Task(piece, operator.getitem, TaskRef(key), n)
             inside = tuple(slice(r.in_block, r.in_block + r.size) for r in reaches)
             added.setdefault(block, []).append((inside, TaskRef(piece)))
-    return layer | _block_tasks(name, added, lengths, settings)
+    n_before = n_runs_with_hints(f for f in fields if not isinstance(f, np.ndarray))
+    tasks, hints = order_hints(name, len(added), n_before)
+    return layer | tasks | _block_tasks(name, added, hints, lengths, settings)
 
 
 def _shared_tasks(
@@ -222,6 +224,7 @@ def _shared_tasks(
 def _block_tasks(
     name: str,
     added: dict[Index, list[tuple[Slices, Any]]],
+    hints: Sequence[Sequence[Any]],
     lengths: Sequence[Index],
     settings: Settings,
 ) -> dict[Any, Any]:
@@ -234,8 +237,7 @@ def _block_tasks(
     # them the longer the domain (6 times the memory at 8 times the length).
     shared = f"{name}-weights"
     sums = tuple(windows.weight_sum for windows in settings.plan.windows)
-    tasks, hints = order_hints(name, len(added))
-    tasks[shared] = DataNode(shared, sums)
+    tasks: dict[Any, Any] = {shared: DataNode(shared, sums)}
     borders = [list(pairwise([0, *accumulate(sizes)])) for sizes in lengths]
     for block, hint in zip(sorted(added), hints, strict=True):
         inside, refs = zip(*added[block], strict=True)
