@@ -85,7 +85,7 @@ def test_a_method_of_another_version():
 
 def test_a_setting_of_another_version():
     config = {**to_config(xv.FourDVarNet()), "wavelets": 3}
-    with pytest.raises(InputError, match="a setting of FourDVarNet is unknown .*wavelets"):
+    with pytest.raises(InputError, match=r"a setting of FourDVarNet is unknown .*wavelets"):
         from_config(config)
 
 

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from xr4dvar.errors import Problems
 from xr4dvar.labels import Grid, by_role
 from xr4dvar.methods.base import FitOptions, Method, Parameters, Solver, Window
+from xr4dvar.methods.fourdvarnet_checks import (
+    LOSSES,
+    PATCH,
+    PriorName,
+    SolverName,
+    check_fourdvarnet,
+)
 from xr4dvar.methods.optimal_interpolation import OptimalInterpolation
 from xr4dvar.methods.training_data import TrainingData
 from xr4dvar.methods.training_options import Training
 from xr4dvar.types import Role
 
 __all__ = ["FourDVarNet"]
-
-#: Cells of a patch where the user does not say otherwise.
-PATCH: dict[Role, int] = {"time": 15, "y": 128, "x": 128}
-LOSSES = ("supervised", "gradient", "regularisation", "variational")
 
 
 @dataclass(frozen=True)
@@ -87,8 +89,8 @@ class FourDVarNet:
     background: Method | None = field(default_factory=OptimalInterpolation)
     patch: Mapping[str, int] | None = None
     overlap: Mapping[str, int] | None = None
-    prior: Literal["bilinear", "two_scale"] = "bilinear"
-    solver: Literal["unet", "lstm", "gradient"] = "unet"
+    prior: PriorName = "bilinear"
+    solver: SolverName = "unet"
     iterations: int = 2
     widths: Sequence[int] = (48, 64, 96)
     prior_width: int = 16
@@ -99,35 +101,17 @@ class FourDVarNet:
     training: Training = field(default_factory=Training)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "widths", tuple(self.widths))
+        if isinstance(self.widths, Iterable):  # what else it may be is for `check` to say
+            object.__setattr__(self, "widths", tuple(self.widths))
 
     @property
     def loss_weights(self) -> dict[str, float]:
         """The weights of all losses, with their defaults."""
-        return {"supervised": 1.0, "gradient": 0.0, "regularisation": 0.1, "variational": 0.0} | {
-            **(self.loss or {})
-        }
+        return {**LOSSES, **(self.loss or {})}
 
     def check(self, grid: Grid, names: Sequence[str]) -> None:
         """Raise one `InputError` if the configuration cannot be used on the grid."""
-        problems = Problems()
-        if unknown := set(self.loss or ()) - set(LOSSES):
-            problems.add(f"unknown losses {sorted(unknown)}", f"use {', '.join(LOSSES)}")
-        for role, size in by_role(self.patch or {}, grid.axes, "patch").items():
-            if size < 1 or size > grid[role].size:
-                name = grid[role].name
-                problems.add(
-                    f"patch is {size} along {name!r}, the data have {grid[role].size}",
-                    f"use at most {grid[role].size}, or leave {name!r} out",
-                )
-        if self.iterations < 1:
-            problems.add(f"iterations is {self.iterations}", "use at least 1")
-        with problems.collect():
-            self.windows(grid, Parameters())
-        if self.background is not None:
-            with problems.collect():
-                self.background.check(grid, names)
-        problems.raise_if_any()
+        check_fourdvarnet(self, grid, names)
 
     def known(self, grid: Grid, names: Sequence[str]) -> None:
         """Nothing is known before training."""

@@ -60,7 +60,7 @@ def train(
     Raises
     ------
     InputError
-        The checkpoint is of another fit, or the loss is not finite.
+        The checkpoint is of another fit, or the loss or its gradient is not finite.
     """
     fabric = make_fabric(options)
     fabric.launch()
@@ -69,9 +69,12 @@ def train(
     progress = Progress(training, dict(network.state_dict()))
     checkpoint = Checkpoint(options.checkpoint, identity)
     checkpoint.load(network, optimizer, progress)
+    # half precision overflows at times: its gradient scaler leaves such a step out
+    overflows = options.precision == "16-mixed"
     with progress_bar(training.steps, "training", options.progress, progress.step) as bar:
         while not progress.finished:
-            values = _step(fabric, model, optimizer, loss, sample, training, progress.step)
+            step = progress.step
+            values = _step(fabric, model, optimizer, loss, sample, training, step, overflows)
             progress.after_step(network, values)
             bar.update(1)
             if progress.epoch_ends:
@@ -90,6 +93,7 @@ def _step(
     sample: Callable[[int, int], Sample],
     training: Training,
     step: int,
+    overflows: bool,
 ) -> dict[str, float]:
     """One gradient step; gives the mean loss and its parts."""
     for group in optimizer.param_groups:
@@ -98,11 +102,14 @@ def _step(
     per_patch, parts = loss(model, sample(step, fabric.global_rank))
     total = per_patch.mean()
     if not bool(torch.isfinite(total)):
-        raise InputError(
-            [(f"the training loss is {total.item()} at step {step}", "lower learning_rate")]
-        )
+        what = f"the training loss is {total.item()} at step {step}"
+        raise InputError([(what, "lower learning_rate")])
     optimizer.zero_grad()
     fabric.backward(total)
-    fabric.clip_gradients(model, optimizer, max_norm=training.gradient_clip)
+    norm = fabric.clip_gradients(
+        model, optimizer, max_norm=training.gradient_clip, error_if_nonfinite=False
+    )
+    if not overflows and not bool(torch.isfinite(norm)):
+        raise InputError([(f"the gradient is not finite at step {step}", "lower learning_rate")])
     optimizer.step()
     return {"loss": total.item(), **{name: part.mean().item() for name, part in parts.items()}}

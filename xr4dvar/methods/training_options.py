@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Real
+
+from xr4dvar.arguments import check_count, check_number
+from xr4dvar.errors import Problems
 
 __all__ = ["Training"]
 
@@ -37,6 +41,16 @@ class Training:
     patience: int = 20
     gradient_clip: float = 1.0
     averaging: float = 0.995
+
+    def check(self, problems: Problems) -> None:
+        """Note every setting that cannot be used."""
+        for name in ("steps", "batch_size", "steps_per_epoch", "patience"):
+            check_count(name, getattr(self, name), problems)
+        check_number("learning_rate", self.learning_rate, problems)
+        check_number("gradient_clip", self.gradient_clip, problems)
+        check_number("averaging", self.averaging, problems, zero=True)
+        if isinstance(self.averaging, Real) and self.averaging >= 1:
+            problems.add(f"averaging is {self.averaging!r}", "use a number below 1, such as 0.995")
 
     def rate(self, step: int) -> float:
         """Learning rate at a step."""

@@ -1,0 +1,108 @@
+"""The network of 4DVarNet: every part learns, and it starts where it should."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+
+from xr4dvar.batch import Batch
+from xr4dvar.methods.fourdvarnet_network import Architecture, FourDVarNetwork
+from xr4dvar.priors import PRIORS
+
+SOLVERS = ["unet", "lstm", "gradient"]
+EVERY = list(itertools.product(PRIORS, SOLVERS))
+
+
+def make_network(prior="bilinear", solver="unet", context=2, coarsen=1, **options):
+    torch.manual_seed(0)
+    sizes = {"iterations": 2, "widths": [4, 6], "prior_width": 8, "coarsen": coarsen}
+    return FourDVarNetwork(
+        Architecture(
+            variables=2, times=3, context=context, prior=prior, solver=solver, **sizes | options
+        )
+    )
+
+
+def make_batch(size=(9, 10), samples=2, context=True, seed=1):
+    generator = torch.Generator().manual_seed(seed)
+    y = torch.randn(samples, 2, 3, *size, generator=generator)
+    observed = torch.rand(y.shape, generator=generator) < 0.4
+    known = torch.randn(samples, 2, 3, *size, generator=generator) if context else None
+    return Batch.from_gappy(torch.where(observed, y, torch.nan), known)
+
+
+def run(network, batch):
+    return network(batch.y, batch.weight, batch.context)[0]
+
+
+def train_one_step(network, batch):
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.01)
+    (run(network.train(), batch) - 1).square().mean().backward()
+    optimizer.step()
+    optimizer.zero_grad()
+
+
+@pytest.mark.parametrize(("prior", "solver"), EVERY)
+@pytest.mark.parametrize("context", [0, 2])
+def test_gradients_reach_every_parameter(prior, solver, context):
+    network = make_network(prior, solver, context)
+    batch = make_batch(context=context > 0)
+    train_one_step(network, batch)  # the last layer of a learned solver starts at zero
+    (run(network, batch) - 1).square().mean().backward()
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().max() > 0, name
+        assert torch.isfinite(parameter.grad).all(), name
+
+
+@pytest.mark.parametrize("solver", ["unet", "lstm"])
+@pytest.mark.parametrize("coarsen", [1, 4])
+def test_untrained_it_gives_the_background(solver, coarsen):
+    network = make_network(solver=solver, coarsen=coarsen)
+    assert (run(network, make_batch()) == 0).all()
+
+
+@pytest.mark.parametrize(("prior", "solver"), EVERY)
+@pytest.mark.parametrize("coarsen", [1, 2, 4])
+def test_any_patch_size_and_grid(prior, solver, coarsen):
+    network = make_network(prior, solver, coarsen=coarsen).eval()
+    for size in ((9, 10), (1, 1), (16, 5)):
+        batch = make_batch(size)
+        increment, state = network(batch.y, batch.weight, batch.context)
+        assert increment.shape == batch.y.shape
+        assert state.shape == (2, 2, 3, -(-size[0] // coarsen), -(-size[1] // coarsen))
+        assert torch.isfinite(increment).all()
+
+
+@pytest.mark.parametrize(("prior", "solver"), EVERY)
+def test_the_map_does_not_depend_on_training_mode_or_neighbours(prior, solver):
+    network = make_network(prior, solver, coarsen=2)
+    batch = make_batch()
+    train_one_step(network, batch)
+    in_training = run(network.train(), batch).detach()
+    in_use = run(network.eval(), batch)
+    torch.testing.assert_close(in_training, in_use, rtol=1e-5, atol=1e-6)
+    assert in_use.grad_fn is None
+    y, context = batch.y.clone(), batch.context.clone()
+    y[1], context[1] = 50.0, -50.0
+    changed = run(network, Batch(y, batch.weight, context))
+    assert torch.equal(changed[0], in_use[0])
+    assert not torch.equal(changed[1], in_use[1])
+
+
+def test_a_gradient_solver_lowers_the_cost():
+    network = make_network(solver="gradient", iterations=3).eval()
+    batch = make_batch()
+    before = network.cost(torch.zeros_like(batch.y), batch)
+    after = network.cost(run(network, batch), batch)
+    assert (after < before).all()
+
+
+def test_prior_misfit_is_a_mean_per_sample():
+    network = make_network().eval()
+    batch = make_batch()
+    x = torch.randn_like(batch.y)
+    misfit = (x - network.prior(x, batch.context)) ** 2
+    torch.testing.assert_close(network.prior_misfit(x, batch), misfit.mean((1, 2, 3, 4)))

@@ -1,0 +1,94 @@
+"""Whether a configuration of 4DVarNet can be used: every problem at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
+
+from xr4dvar.arguments import check_choice, check_count, check_mapping, check_number, is_count
+from xr4dvar.errors import Problems
+from xr4dvar.labels import Grid, by_role
+from xr4dvar.methods.base import check_method
+from xr4dvar.methods.training_options import Training
+from xr4dvar.types import Role
+
+if TYPE_CHECKING:
+    from xr4dvar.methods.fourdvarnet import FourDVarNet
+
+__all__ = ["LOSSES", "PATCH", "PriorName", "SolverName", "check_fourdvarnet"]
+
+PriorName: TypeAlias = Literal["bilinear", "two_scale"]
+SolverName: TypeAlias = Literal["unet", "lstm", "gradient"]
+
+#: Cells of a patch where the user does not say otherwise.
+PATCH: dict[Role, int] = {"time": 15, "y": 128, "x": 128}
+#: Weights of the training losses where the user does not say otherwise.
+LOSSES = {"supervised": 1.0, "gradient": 0.0, "regularisation": 0.1, "variational": 0.0}
+
+
+def check_fourdvarnet(method: FourDVarNet, grid: Grid, names: Sequence[str]) -> None:
+    """Raise one `InputError` with every setting of `method` that cannot be used on the grid."""
+    problems = Problems()
+    _check_network(method, problems)
+    _check_losses(method, problems)
+    _check_windows(method, grid, problems)
+    training: object = method.training
+    if isinstance(training, Training):
+        training.check(problems)
+    else:
+        problems.add(f"training is {training!r}", "give xr4dvar.Training(...)")
+    if method.background is not None and check_method("background", method.background, problems):
+        with problems.collect():
+            method.background.check(grid, names)
+    problems.raise_if_any()
+
+
+def _check_network(method: FourDVarNet, problems: Problems) -> None:
+    check_choice("prior", method.prior, get_args(PriorName), problems)
+    check_choice("solver", method.solver, get_args(SolverName), problems)
+    check_count("iterations", method.iterations, problems)
+    check_count("prior_width", method.prior_width, problems)
+    widths: object = method.widths
+    if not isinstance(widths, tuple) or not widths or not all(map(is_count, widths)):
+        problems.add(f"widths is {widths!r}", "use whole numbers, at least 1, such as (48, 64)")
+    if method.coarsen != "auto" and not is_count(method.coarsen):
+        problems.add(f"coarsen is {method.coarsen!r}", "use 'auto' or a whole number, at least 1")
+    for name in ("redraw", "mirror"):
+        if not isinstance(value := getattr(method, name), bool):
+            problems.add(f"{name} is {value!r}", "use True or False")
+
+
+def _check_losses(method: FourDVarNet, problems: Problems) -> None:
+    if not check_mapping("loss", method.loss or {}, "{'gradient': 0.5}", problems):
+        return
+    if unknown := set(method.loss or ()) - set(LOSSES):
+        problems.add(f"unknown losses {sorted(unknown, key=str)}", f"use {', '.join(LOSSES)}")
+    before = len(problems.found)
+    for name, weight in method.loss_weights.items():
+        check_number(f"the weight of the loss {name!r}", weight, problems, zero=True)
+    if len(problems.found) == before and not any(method.loss_weights.values()):
+        problems.add("the weights of all losses are 0", "give at least one a positive weight")
+
+
+def _check_windows(method: FourDVarNet, grid: Grid, problems: Problems) -> None:
+    patch: dict[Role, int] = {role: min(PATCH[role], grid[role].size) for role in grid.roles}
+    if check_mapping("patch", method.patch or {}, "{'time': 15}", problems):
+        with problems.collect():
+            patch |= by_role(method.patch or {}, grid.axes, "patch")
+    for role, size in patch.items():
+        name, most = grid[role].name, grid[role].size
+        if not is_count(size) or size > most:
+            problems.add(
+                f"patch is {size!r} along {name!r}, the data have {most}",
+                f"use a whole number from 1 to {most}, or leave {name!r} out",
+            )
+    if not check_mapping("overlap", method.overlap or {}, "{'time': 10}", problems):
+        return
+    with problems.collect():
+        for role, cells in by_role(method.overlap or {}, grid.axes, "overlap").items():
+            size = patch[role]
+            if not is_count(cells, 0) or (is_count(size) and cells >= size):
+                problems.add(
+                    f"overlap is {cells!r} along {grid[role].name!r}, the patch is {size!r}",
+                    "use a whole number of cells, at least 0 and less than the patch",
+                )
