@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import xarray as xr
 
 from xr4dvar.arguments import check_count
@@ -17,21 +16,22 @@ from xr4dvar.inputs import Inputs, check_device, check_numbers, is_dask, read_in
 from xr4dvar.labels import (
     Grid,
     annotate,
+    check_error_names,
     check_same_grid,
     check_same_variables,
     from_fields,
     variables_signature,
+    with_errors,
 )
-from xr4dvar.methods import Method, Patches, check_method
+from xr4dvar.methods import KnowsError, Method, check_method
 from xr4dvar.model import Model
 from xr4dvar.options import OPTIONS
+from xr4dvar.patch_work import PatchWork
 from xr4dvar.progress import progress_bar, wanted
 from xr4dvar.tiling import Plan, Windows, run_dask, run_eager
-from xr4dvar.types import DimsMapping, FloatArray, Labelled, Role
+from xr4dvar.types import DimsMapping, Labelled
 
 __all__ = ["as_model", "make_plan", "reconstruct"]
-
-IntArray: TypeAlias = npt.NDArray[np.intp]
 
 #: Cells handed to a method at once: enough to keep the cores busy, little memory.
 BATCH_CELLS = 600_000
@@ -43,6 +43,7 @@ def reconstruct(
     *,
     mask: xr.DataArray | None = None,
     error_variance: Labelled | None = None,
+    error: bool = False,
     dims: DimsMapping | None = None,
     periodic: Iterable[str] = (),
     batch_size: int | None = None,
@@ -67,6 +68,9 @@ def reconstruct(
     error_variance : DataArray or Dataset, optional
         Variance of each observation's error, in the data's units squared, on the grid of `obs`;
         for methods that take one.
+    error : bool
+        Also give the standard deviation of the error of each map, for methods that know it
+        (`OptimalInterpolation`).
     dims, periodic
         See `fit`.
     batch_size : int, optional
@@ -80,7 +84,9 @@ def reconstruct(
     -------
     DataArray or Dataset
         Dimensions, order, coordinates, attributes, float type and chunks of `obs`; CF ``history``
-        and ``xr4dvar_*`` attributes say how it was made.
+        and ``xr4dvar_*`` attributes say how it was made. With ``error=True`` a Dataset, in which
+        the error of a map ``ssh`` is ``ssh_error``, in the same units; where patches overlap it
+        is blended as the maps are.
 
     Raises
     ------
@@ -111,11 +117,16 @@ def reconstruct(
     check_numbers(inputs, problems)
     with problems.collect():
         model = as_model(obs, model, inputs)
+    if error:
+        _check_error(obs, model, problems)
     problems.raise_if_any()
     run = _Run(inputs, batch_size, device, progress)
-    arrays = run.solve(model, extra.get("error_variance", []))
-    result = from_fields(arrays, obs, inputs.grid)
-    return _with_provenance(result, obs, model)
+    arrays = run.solve(model, extra.get("error_variance", []), error)
+    count = len(inputs.names)
+    maps = _with_provenance(from_fields(arrays[:count], obs, inputs.grid), obs, model)
+    if not error:
+        return maps
+    return with_errors(maps, from_fields(arrays[count:], obs, inputs.grid))
 
 
 def as_model(obs: Labelled, model: Model | Method, inputs: Inputs) -> Model:
@@ -155,6 +166,16 @@ def _check_patch(model: Model, grid: Grid, problems: Problems) -> None:
             )
 
 
+def _check_error(obs: Labelled, model: Model | Method, problems: Problems) -> None:
+    method = model.method if isinstance(model, Model) else model
+    if not isinstance(method, KnowsError):
+        problems.add(
+            f"{type(method).__name__} does not know the error of its maps",
+            "leave error=True out, or use OptimalInterpolation",
+        )
+    check_error_names(obs, problems)
+
+
 def make_plan(model: Model, inputs: Inputs) -> Plan:
     """Cut the canonical array into the patches of a model."""
     grid = inputs.grid
@@ -177,13 +198,13 @@ class _Run:
     device: str
     progress: bool | None
 
-    def solve(self, model: Model, error_variance: Sequence[Any]) -> list[Any]:
-        """Complete all fields, those of the background method first."""
+    def solve(self, model: Model, error_variance: Sequence[Any], error: bool) -> list[Any]:
+        """Complete all fields, those of the background method first; then give their errors."""
         count = len(self.inputs.names)
         background: list[Any] = []
         if model.background is not None:
             inner = replace(self, inputs=replace(self.inputs, domain=None))
-            background = inner.solve(model.background, error_variance)
+            background = inner.solve(model.background, error_variance, error=False)
         plan = make_plan(model, self.inputs)
         fields = [*self.inputs.fields, *background, *error_variance]
         parts = [count if part else 0 for part in (background, error_variance)]
@@ -192,20 +213,20 @@ class _Run:
         batch = self.batch_size or max(1, BATCH_CELLS // int(np.prod(plan.patch_shape)))
         work = PatchWork(
             model, self.inputs.grid, count, parts[0] > 0, parts[1] > 0,
-            self.inputs.domain is not None, self.device,
+            self.inputs.domain is not None, error, self.device,
         )  # fmt: skip
         if is_dask(fields):
             result = self._lazily(fields, plan, work, batch)
         else:
             result = self._now(fields, plan, work, batch)
-        return [result[v] for v in range(count)]
+        return [result[v] for v in range(work.n_out)]
 
     def _now(self, fields: list[Any], plan: Plan, work: PatchWork, batch: int) -> Any:
         shown = wanted(OPTIONS["progress"] if self.progress is None else self.progress)
         name = type(work.model.method).__name__
         with progress_bar(plan.n_patches, name, shown and plan.n_patches > 1) as bar:
             return run_eager(
-                fields, plan, work, n_out=work.count, batch_size=batch, progress=bar.update
+                fields, plan, work, n_out=work.n_out, batch_size=batch, progress=bar.update
             )
 
     def _lazily(self, fields: list[Any], plan: Plan, work: PatchWork, batch: int) -> Any:
@@ -216,99 +237,9 @@ class _Run:
         name = f"xr4dvar-model-{tokenize(work)}"
         solve = delayed(work, name=name, pure=True, traverse=False)
         return run_dask(
-            fields, plan, solve, n_out=work.count, batch_size=batch,
+            fields, plan, solve, n_out=work.n_out, batch_size=batch,
             name=f"xr4dvar-{type(work.model.method).__name__}",
         )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class PatchWork:
-    """What is done with a batch of patches; pickled once for each dask worker.
-
-    Parameters
-    ----------
-    model : Model
-    grid : Grid
-    count : int
-        Number of variables.
-    has_background, has_error, has_domain : bool
-        Which fields come after the observations, in this order.
-    device : str
-    """
-
-    model: Model
-    grid: Grid
-    count: int
-    has_background: bool
-    has_error: bool
-    has_domain: bool
-    device: str
-
-    def __call__(self, patches: list[FloatArray], origins: IntArray) -> FloatArray:
-        """Solve patches (n, *patch_shape) of every field; give (n, V, *patch_shape)."""
-        rest = list(patches)
-        shape = rest[0].shape
-        y = self._take(rest)
-        for v, name in enumerate(self.model.variables):
-            if np.isinf(y[:, v]).any():
-                fix = "mark them as missing, obs.where(np.isfinite(obs))"
-                raise InputError([(f"{name!r} has infinite values", fix)])
-        background = self._take(rest) if self.has_background else None
-        error = self._take(rest) if self.has_error else None
-        if error is not None and not (error[np.isfinite(y)] > 0).all():
-            what = "error_variance is not positive at every observation"
-            raise InputError([(what, "give the variance of each observation's error")])
-        solve = _solver(self.model, self.device)
-        result = solve(Patches(y, self._coordinates(origins), background, error))
-        result = np.ascontiguousarray(result).reshape(shape[0], self.count, *shape[1:])
-        if self.has_domain:
-            result = np.where(rest.pop(0)[:, np.newaxis], result, np.nan)
-        return result
-
-    def _take(self, rest: list[FloatArray]) -> FloatArray:
-        """Stack the next V fields to (n, V, T, Y, X), with size 1 for an axis that is absent."""
-        fields = [rest.pop(0) for _ in range(self.count)]
-        n, sizes = (
-            len(fields[0]),
-            dict(zip(reversed(self.grid.roles), reversed(fields[0].shape), strict=False)),
-        )
-        shape = [sizes.get(role, 1) for role in ("time", "y", "x")]
-        return np.stack([field.reshape(n, *shape) for field in fields], axis=1)
-
-    def _coordinates(self, origins: IntArray) -> dict[Role, FloatArray]:
-        windows = self.model.method.windows(self.grid, self.model.parameters)
-        first = origins.shape[1] - len(self.grid.roles)
-        return {
-            role: self._positions(role, origins[:, first + n], windows[role].patch)
-            for n, role in enumerate(self.grid.roles)
-        }
-
-    def _positions(self, role: Role, starts: IntArray, patch: int) -> FloatArray:
-        """Coordinates of the cells of each patch; past the end of a circle they go on rising."""
-        axis = self.grid[role]
-        index = starts[:, np.newaxis] + np.arange(patch)
-        turns, index = np.divmod(index, axis.size)
-        positions: FloatArray = axis.values[index] + turns * (axis.period or 0.0)
-        return positions
-
-    def __dask_tokenize__(self) -> tuple[Any, ...]:
-        axes = [(role, self.grid[role].values.tobytes()) for role in self.grid.roles]
-        flags = self.count, self.has_background, self.has_error, self.has_domain, self.device
-        return type(self).__qualname__, self.model.digest, axes, flags
-
-
-_SOLVERS: dict[tuple[str, str], Any] = {}
-
-
-def _solver(model: Model, device: str) -> Any:
-    """The model's solver, made once a process."""
-    key = model.digest, device
-    solve = _SOLVERS.get(key)
-    if solve is None:
-        if len(_SOLVERS) > 8:  # another thread may do the same: do not look it up again
-            _SOLVERS.clear()
-        solve = _SOLVERS[key] = model.method.solver_for(model.parameters, device)
-    return solve
 
 
 def _with_provenance(result: Labelled, obs: Labelled, model: Model) -> Labelled:

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from xr4dvar.covariance import Separable, add_scale, analyse, first_guess, tune
+from xr4dvar.covariance import Separable, analyse, first_guess, tune
 from xr4dvar.errors import InputError
 
 
@@ -95,9 +95,3 @@ def test_tuning_recovers_the_skill_of_the_true_parameters():
     assert rmse(start) > 1.3 * best
     assert found.score < 1.02 * best
 
-
-def test_a_second_scale_starts_beside_the_first():
-    start = add_scale({"time": 6.0, "space": 1.0, "noise": 0.2})
-    assert start["second_time"] < 6.0 < start["time"]
-    assert 0 < start["second_weight"] < 1
-    assert start["noise"] == 0.2

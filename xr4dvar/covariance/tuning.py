@@ -187,34 +187,6 @@ def autocorrelation(innovation: Tensor, observed: Tensor, axis: int) -> Tensor:
     return torch.tensor(lags, dtype=torch.float64)
 
 
-def add_scale(parameters: Mapping[str, float]) -> dict[str, float]:
-    """Start of a search with two scales, from the best parameters of one.
-
-    Parameters
-    ----------
-    parameters : mapping
-        Lengths by any names, and ``noise``.
-
-    Returns
-    -------
-    dict
-        The lengths, a little longer; a second set ``second_<name>``, shorter; ``second_weight``,
-        the variance of the second scale over that of the first; ``noise``.
-
-    Examples
-    --------
-    >>> sorted(add_scale({"time": 6.0, "space": 1.0, "noise": 0.2}))
-    ['noise', 'second_space', 'second_time', 'second_weight', 'space', 'time']
-    """
-    lengths = {name: value for name, value in parameters.items() if name != "noise"}
-    return {
-        **{name: 1.3 * value for name, value in lengths.items()},
-        **{f"second_{name}": 0.7 * value for name, value in lengths.items()},
-        "second_weight": 0.3,
-        "noise": parameters["noise"],
-    }
-
-
 def _check(start: Mapping[str, float], limits: Mapping[str, tuple[float, float]]) -> None:
     problems = Problems()
     for name, value in start.items():

@@ -19,6 +19,7 @@ from xr4dvar.labels.signature import (
     variables_signature,
 )
 from xr4dvar.labels.stacking import Field, from_fields, named_arrays, to_fields
+from xr4dvar.labels.uncertainty import check_error_names, with_errors
 from xr4dvar.labels.units import Lengths, Unit, parse_length
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "by_role",
     "check_aligned",
     "check_domain",
+    "check_error_names",
     "check_same_grid",
     "check_same_units",
     "check_same_variables",
@@ -51,4 +53,5 @@ __all__ = [
     "summarise",
     "to_fields",
     "variables_signature",
+    "with_errors",
 ]

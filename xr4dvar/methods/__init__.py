@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from xr4dvar.methods.base import (
     FitOptions,
+    KnowsError,
     Method,
     Parameters,
     Patches,
@@ -20,6 +21,7 @@ from xr4dvar.methods.training_options import Training
 __all__ = [
     "FitOptions",
     "FourDVarNet",
+    "KnowsError",
     "LinearInterpolation",
     "Method",
     "OptimalInterpolation",

@@ -14,7 +14,16 @@ from xr4dvar.labels import Grid
 from xr4dvar.methods.training_data import TrainingData
 from xr4dvar.types import FloatArray, Role
 
-__all__ = ["FitOptions", "Method", "Parameters", "Patches", "Solver", "Window", "check_method"]
+__all__ = [
+    "FitOptions",
+    "KnowsError",
+    "Method",
+    "Parameters",
+    "Patches",
+    "Solver",
+    "Window",
+    "check_method",
+]
 
 
 @dataclass(frozen=True)
@@ -122,3 +131,11 @@ def check_method(name: str, value: object, problems: Problems) -> TypeGuard[Meth
         problems.add(f"{name} is {what}, not a method", fix)
         return False
     return True
+
+
+@runtime_checkable
+class KnowsError(Protocol):
+    """A method that can also say how wrong its maps are."""
+
+    def error_solver_for(self, parameters: Parameters, device: str) -> Solver:
+        """Give the function from patches to the standard deviation of their maps' errors."""

@@ -15,7 +15,7 @@ from xr4dvar.methods.base import Parameters, Patches, Solver
 from xr4dvar.methods.device import choose_device, one_at_a_time
 from xr4dvar.types import ROLES, FloatArray, Role
 
-__all__ = ["covariance_of", "make_solver", "mean_at"]
+__all__ = ["covariance_of", "make_solver", "mean_at", "positions_of"]
 
 
 def make_solver(parameters: Parameters, device: str, tolerance: float = 1e-5) -> Solver:
@@ -116,6 +116,17 @@ def _nearest(
     return index
 
 
+def positions_of(patches: Patches, n: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Coordinates of one patch along time, y and x; 0 for an axis that is not there."""
+    time, y, x = (
+        torch.as_tensor(patches.coordinates[role][n], dtype=torch.float64)
+        if role in patches.coordinates
+        else torch.zeros(size, dtype=torch.float64)
+        for role, size in zip(ROLES, patches.y.shape[2:], strict=True)
+    )
+    return time, y, x
+
+
 def _alike(patches: Patches, metric: bool) -> list[tuple[list[int], tuple[Tensor, Tensor, Tensor]]]:
     """Group patches whose cells lie the same way to each other, and so share a root.
 
@@ -123,12 +134,9 @@ def _alike(patches: Patches, metric: bool) -> list[tuple[list[int], tuple[Tensor
     """
     groups: dict[bytes, tuple[list[int], tuple[Tensor, Tensor, Tensor]]] = {}
     for n in range(len(patches.y)):
-        positions = []
-        for role, size in zip(ROLES, patches.y.shape[2:], strict=True):
-            values = patches.coordinates[role][n] if role in patches.coordinates else np.zeros(size)
-            keeps_value = metric and role == "y"
-            values = values if keeps_value else values - values[0]
-            positions.append(torch.as_tensor(values.round(7)))
+        time, y, x = positions_of(patches, n)
+        time, y, x = time - time[0], y if metric else y - y[0], x - x[0]
+        positions = (time.round(decimals=7), y.round(decimals=7), x.round(decimals=7))
         key = b"".join(p.numpy().tobytes() for p in positions)
-        groups.setdefault(key, ([], (positions[0], positions[1], positions[2])))[0].append(n)
+        groups.setdefault(key, ([], positions))[0].append(n)
     return list(groups.values())

@@ -83,7 +83,9 @@ class OptimalInterpolation:
         """The lengths as a list; empty where `fit` is to find them."""
         if self.length is None:
             return []
-        return [self.length] if isinstance(self.length, str | Mapping) else list(self.length)
+        if isinstance(self.length, Sequence) and not isinstance(self.length, str):
+            return list(self.length)
+        return [self.length]
 
     @property
     def variances(self) -> list[float]:
@@ -163,6 +165,12 @@ class OptimalInterpolation:
         from xr4dvar.methods.oi_solve import make_solver
 
         return make_solver(parameters, device)
+
+    def error_solver_for(self, parameters: Parameters, device: str) -> Solver:
+        """Give the function from patches to the standard deviation of their maps' errors."""
+        from xr4dvar.methods.oi_error import make_error_solver
+
+        return make_error_solver(parameters)
 
 
 def _period(grid: Grid) -> float | None:

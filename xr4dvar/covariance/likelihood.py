@@ -1,0 +1,175 @@
+"""Covariance parameters that make gappy data most likely.
+
+The likelihood of a few hundred observations is exact and has a gradient, and needs neither a truth
+nor observations held out. Samples of close observations from many places tell the small scales and
+the noise, and, as wide as some correlation lengths, the large ones.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy.optimize import minimize
+from torch import Tensor
+
+from xr4dvar.covariance.families import Family, find_family
+from xr4dvar.covariance.interfaces import Coordinates
+from xr4dvar.covariance.models import Separable, chord
+
+__all__ = ["Sample", "draw_samples", "most_likely"]
+
+#: Points (n, 3) along time, y and x, and the innovations (n,) there.
+Sample: TypeAlias = tuple[Tensor, Tensor]
+
+#: Samples, the most observations of one, and their extent in correlation lengths.
+SAMPLES, SAMPLE_SIZE, SAMPLE_LENGTHS = 8, 300, 4.0
+
+#: Parameters stay within this factor of the start.
+REACH = 30.0
+
+
+def draw_samples(
+    innovation: Tensor,
+    coordinates: Coordinates,
+    lengths: tuple[float, float, float],
+    generator: np.random.Generator,
+) -> list[Sample]:
+    """Draw observations from boxes of 4 correlation lengths around observations at random.
+
+    Parameters
+    ----------
+    innovation : Tensor (time, y, x)
+        Observation minus background, NaN where there is none.
+    coordinates : tuple of Tensor
+        Time, y and x.
+    lengths : tuple of float
+        First guess of the lengths along them.
+    generator : numpy.random.Generator
+        Chooses.
+
+    Returns
+    -------
+    list of (Tensor (n, 3), Tensor (n,))
+        Points and innovations, float64; none where nothing is observed.
+    """
+    values = innovation.numpy()
+    axes = [np.asarray(axis, dtype=np.float64) for axis in coordinates]
+    observed = np.flatnonzero(np.isfinite(values))
+    samples: list[Sample] = []
+    for _ in range(SAMPLES if observed.size else 0):
+        centre = np.unravel_index(observed[generator.integers(observed.size)], values.shape)
+        box = tuple(
+            slice(
+                *np.searchsorted(axis, axis[i] + 0.5 * SAMPLE_LENGTHS * length * np.array((-1, 1)))
+            )
+            if axis.size > 1
+            else slice(0, 1)
+            for axis, i, length in zip(axes, centre, lengths, strict=True)
+        )
+        inside = np.argwhere(np.isfinite(values[box]))
+        if len(inside) > SAMPLE_SIZE:
+            inside = inside[generator.permutation(len(inside))[:SAMPLE_SIZE]]
+        index = tuple((inside + [part.start for part in box]).T)
+        points = np.stack([axis[i] for axis, i in zip(axes, index, strict=True)], -1)
+        samples.append((torch.from_numpy(points), torch.from_numpy(values[index]).double()))
+    return samples
+
+
+def most_likely(
+    samples: Sequence[Sample], start: Sequence[Separable], error_variance: float
+) -> tuple[list[Separable], float]:
+    """Maximise the likelihood of samples over all lengths, variances and the error variance.
+
+    L-BFGS in the logarithms of the parameters, with exact gradients.
+
+    Parameters
+    ----------
+    samples : sequence of (Tensor (n, 3), Tensor (n,))
+        From `draw_samples`. Samples are taken to be independent of each other.
+    start : sequence of Separable
+        Covariances that add up, of one family and period. A length along which no two points
+        differ stays as it is.
+    error_variance : float
+        Start of the error variance.
+
+    Returns
+    -------
+    terms : list of Separable
+    error_variance : float
+
+    References
+    ----------
+    Mardia and Marshall 1984, https://doi.org/10.1093/biomet/71.1.135
+
+    Examples
+    --------
+    >>> import torch
+    >>> from xr4dvar.covariance import Separable, most_likely
+    >>> model = Separable((1.0, 1.0, 5.0))
+    >>> line = torch.stack((torch.zeros(200), torch.zeros(200), torch.arange(200.0)), -1).double()
+    >>> system = model.between(line, line) + 0.1 * torch.eye(200)
+    >>> noise = torch.randn(200, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    >>> values = torch.linalg.cholesky(system) @ noise
+    >>> [found], error = most_likely([(line, values)], [Separable((1.0, 1.0, 2.0))], 0.5)
+    >>> 3.5 < found.lengths[2] < 6.5
+    True
+    """
+    family, period = find_family(start[0].family), start[0].period
+    prepared = [_Prepared.of(points, values, period) for points, values in samples]
+    first = [[*term.lengths, term.variance] for term in start]
+    begin = np.log(np.array([value for term in first for value in term] + [error_variance]))
+
+    def cost(logarithms: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
+        parameters = torch.tensor(logarithms, requires_grad=True)
+        total = torch.stack([sample.cost(parameters.exp(), family) for sample in prepared]).sum()
+        (gradient,) = torch.autograd.grad(total, parameters)
+        return total.item(), gradient.numpy()
+
+    reach = math.log(REACH)
+    found = minimize(
+        cost,
+        begin,
+        jac=True,
+        method="L-BFGS-B",
+        bounds=np.stack((begin - reach, begin + reach), -1),
+        options={"maxiter": 60, "ftol": 1e-6},
+    )
+    best = np.exp(found.x)
+    terms = [
+        replace(term, lengths=(float(t), float(y), float(x)), variance=float(v))
+        for term, (t, y, x, v) in zip(start, best[:-1].reshape(-1, 4), strict=True)
+    ]
+    return terms, float(best[-1])
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A sample with what does not change from evaluation to evaluation."""
+
+    lags: Tensor  # (3, n, n)
+    values: Tensor  # (n,)
+
+    @classmethod
+    def of(cls, points: Tensor, values: Tensor, period: float | None) -> _Prepared:
+        lags = (points[:, None] - points[None, :]).abs().movedim(-1, 0)
+        if period is not None:
+            lags = torch.stack((lags[0], lags[1], chord(lags[2], period)))
+        return cls(lags, values)
+
+    def cost(self, parameters: Tensor, family: Family) -> Tensor:
+        """Negative log-likelihood, without its constant."""
+        matrix = parameters[-1] * torch.eye(len(self.values), dtype=torch.float64)
+        for term in parameters[:-1].reshape(-1, 4):
+            # family by family: a product of three correlations, also for the Gaussian
+            correlations = family(self.lags / term[:3, None, None])
+            matrix = matrix + term[3] * correlations.prod(0)
+        factor = torch.linalg.cholesky(matrix)
+        white = torch.linalg.solve_triangular(factor, self.values[:, None], upper=False)
+        total: Tensor = 0.5 * white.square().sum() + factor.diagonal().log().sum()
+        return total
