@@ -30,14 +30,14 @@ class Case:
     """What the methods see, what they are scored on, and how the file is mapped.
 
     `hidden` holds the values that were kept back, `sea` is True where a map is wanted, `learn`
-    trains a 4DVarNet of so many steps, `day` is the one to draw.
+    trains a 4DVarNet, `day` is the one to draw.
     """
 
     shown: Labelled
     hidden: Labelled
     sea: xr.DataArray
     method: xv.OptimalInterpolation
-    learn: Callable[[int], xv.Model] | None = None
+    learn: Callable[[xv.FourDVarNet], xv.Model] | None = None
     periodic: tuple[str, ...] = ()
     day: str | None = None
 
@@ -74,8 +74,7 @@ def alboran_sst(data: Path) -> Case:
     ]
     oi = xv.OptimalInterpolation(length=scales, variance=[0.29, 0.1], error_variance=0.03)
 
-    def learn(steps: int) -> xv.Model:
-        method = xv.FourDVarNet(background=oi, training=xv.Training(steps=steps))
+    def learn(method: xv.FourDVarNet) -> xv.Model:
         return shown.fourdvar.fit(method, mask=sea, hidden_shape="patches", progress=False)
 
     return Case(shown, ds.SST.where(clouds), sea, oi, learn, day="2017-05-15")
@@ -104,8 +103,7 @@ def duacs_med(data: Path) -> Case:
     scales = [{"time": "30D", "lat": 4.0, "lon": 5.0}, {"time": "15D", "lat": 0.8, "lon": 1.0}]
     oi = xv.OptimalInterpolation(length=scales)
 
-    def learn(steps: int) -> xv.Model:
-        method = xv.FourDVarNet(background=oi, training=xv.Training(steps=steps))
+    def learn(method: xv.FourDVarNet) -> xv.Model:
         return obs.sel(time=spring).fourdvar.fit(
             method, truth.sel(time=spring), mask=sea, progress=False
         )
@@ -134,8 +132,7 @@ def globcurrent_agulhas(data: Path) -> Case:
     shown = ds.where(seen)
     oi = xv.OptimalInterpolation(length={"time": "15D", "lat": 1.0, "lon": 1.2}, family="matern32")
 
-    def learn(steps: int) -> xv.Model:
-        method = xv.FourDVarNet(background=oi, training=xv.Training(steps=steps))
+    def learn(method: xv.FourDVarNet) -> xv.Model:
         return shown.fourdvar.fit(method, mask=sea, progress=False)
 
     return Case(shown, ds.where(~seen), sea, oi, learn, day="2002-04-15")
@@ -211,12 +208,13 @@ def main() -> None:
         print(f"\n{name}: RMSE on what was kept back {case.rmse_of_mean()} if the mean is given")
         models = {"linear": xv.LinearInterpolation(), "OI": case.method}
         if case.learn is not None and options.steps:
-            models["4DVarNet"] = None
+            training = xv.Training(steps=options.steps)
+            models["4DVarNet"] = xv.FourDVarNet(background=case.method, training=training)
         maps = {}
-        for label in models:
+        for label, model in models.items():
             started = time.perf_counter()
-            model = models[label] or case.learn(options.steps)
-            maps[label] = case.map(model).compute()
+            fitted = case.learn(model) if label == "4DVarNet" else model
+            maps[label] = case.map(fitted).compute()
             seconds = time.perf_counter() - started
             print(f"  {label:10}{case.rmse(maps[label])}  {seconds:.1f} s", flush=True)
         last = maps[list(maps)[-1]]
