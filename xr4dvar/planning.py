@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypeAlias
 
-from xr4dvar.inputs import is_dask, read_inputs
+from xr4dvar.inputs import Inputs, is_dask, read_inputs
 from xr4dvar.methods import Method
 from xr4dvar.model import Model
-from xr4dvar.reconstruction import as_model, make_plan
-from xr4dvar.tiling import Advice, tiles
+from xr4dvar.reconstruction import BATCH_CELLS, as_model, make_plan
+from xr4dvar.tiling import Advice, Tiling, tiles
 from xr4dvar.types import DimsMapping, Labelled
 
 __all__ = ["ReconstructionPlan", "plan"]
+
+Chunks: TypeAlias = tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -30,11 +34,13 @@ class ReconstructionPlan:
     model_calls : int
         Patches to solve, those of the background method included.
     tasks : int
-        dask tasks; 0 for arrays in memory.
+        dask tasks that `reconstruct` adds to the graph, before dask fuses any; 0 for arrays in
+        memory.
     chunks : int
         Chunks of the result; 0 for arrays in memory.
     peak_bytes : int
-        Estimate of the most memory that one task takes for its data.
+        Most memory that one task takes for its data: what it reads, a batch of patches and what
+        it returns. What the method needs to solve the batch comes on top.
     advice : tuple of str
         What chunking would be better, where it matters.
     """
@@ -106,34 +112,49 @@ def plan(
     fitted = as_model(obs, model, inputs)
     chunks = inputs.fields[0].chunks if is_dask(inputs.fields) else None
     count, dims_ = len(inputs.names), inputs.grid.axes.dims
-    stages = [
-        tiles(make_plan(stage, inputs), chunks, n_fields=count, n_out=count)
-        for stage in _stages(fitted)
-    ]
+    stages = _stages(fitted, inputs, chunks)
     outer = make_plan(fitted, inputs)
-    advice = [_advice(one, dims_) for stage in stages for one in stage.advice]
     return ReconstructionPlan(
         type(fitted.method).__name__,
         dict(zip(dims_, outer.patch_shape, strict=True)),
         dict(zip(dims_, (w.stride for w in outer.windows), strict=True)),
         outer.coverage,
         sum(stage.n_patches for stage in stages),
-        sum(stage.n_tasks for stage in stages),
+        # and each chunk of each variable is taken out of its stage's result
+        sum(stage.n_tasks + count * stage.n_chunks for stage in stages) if chunks else 0,
         stages[0].n_chunks if chunks else 0,
         max(stage.peak_bytes for stage in stages),
-        tuple(dict.fromkeys(advice)),
+        _advice([one for stage in stages for one in stage.advice], dims_),
     )
 
 
-def _stages(model: Model | None) -> list[Model]:
-    """A model, its background, the background of that ..."""
-    return [] if model is None else [model, *_stages(model.background)]
+def _stages(model: Model, inputs: Inputs, chunks: Chunks | None) -> list[Tiling]:
+    """What a model takes, its background, the background of that ..., the innermost first."""
+    before = [] if model.background is None else _stages(model.background, inputs, chunks)
+    count, cut = len(inputs.names), make_plan(model, inputs)
+    own = tiles(
+        cut,
+        chunks,
+        n_fields=count * (2 if before else 1),
+        n_out=count,
+        batch_size=max(1, BATCH_CELLS // math.prod(cut.patch_shape)),
+        n_before=sum(stage.n_blocks > 1 for stage in before),
+    )
+    return [*before, own]
 
 
-def _advice(advice: Advice, dims: tuple[str, ...]) -> str:
-    better = f"obs.chunk({dims[advice.axis]}={advice.chunk})"
-    return {
-        "merged chunks": f"chunks are shorter than half a patch and get merged; better {better}",
-        "large task": f"a task needs much memory; better {better}",
-        "small batches": f"tiles hold too few patches to fill a batch; better {better}",
-    }[advice.reason]
+def _advice(advice: list[Advice], dims: tuple[str, ...]) -> tuple[str, ...]:
+    """Put it in words, once for each reason and axis: the longest chunk serves all stages."""
+    longest: dict[tuple[str, int], int] = {}
+    for one in advice:
+        why = one.reason, one.axis
+        longest[why] = max(one.chunk, longest.get(why, 0))
+    texts = {
+        "merged chunks": "chunks are shorter than half a patch and get merged",
+        "large task": "a task needs much memory",
+        "small batches": "tiles hold too few patches to fill a batch",
+    }
+    return tuple(
+        f"{texts[reason]}; better obs.chunk({dims[axis]}={chunk})"
+        for (reason, axis), chunk in longest.items()
+    )

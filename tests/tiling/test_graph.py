@@ -87,7 +87,7 @@ def test_at_most_35_tasks_a_chunk(name: str) -> None:
     y = run_dask([x], plan, identity)
     n_tasks = len(y.dask) - len(x.dask)
     assert n_tasks <= 35 * x.npartitions
-    assert n_tasks <= tiles(plan, x.chunks).n_tasks <= 1.1 * n_tasks
+    assert n_tasks == tiles(plan, x.chunks).n_tasks
     assert y.chunks == ((1,), *x.chunks)
 
 

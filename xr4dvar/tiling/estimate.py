@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import accumulate, pairwise, product
 from typing import Literal
 
 import numpy as np
@@ -46,7 +46,8 @@ class Tiling:
     n_patches: int  #: patches to solve
     n_batches: int  #: calls of ``solve``
     n_chunks: int  #: chunks of the array
-    n_tiles: int  #: tiles with patches in them, each one task
+    n_blocks: int  #: tiles that the chunks are merged into
+    n_tiles: int  #: those with patches in them, each one task
     n_tasks: int  #: tasks that `run_dask` adds to the graph, at most
     tile_shape: tuple[int, ...]  #: largest tile
     reach_shape: tuple[int, ...]  #: cells that the largest tile's patches touch
@@ -76,7 +77,7 @@ def tiles(
     n_fields, n_out, batch_size, dtype
         Inputs as large as the array, and the arguments of the run.
     n_before : int, default: 0
-        Runs that the inputs are the results of.
+        Runs on more than one block that the inputs are the results of.
 
     Returns
     -------
@@ -106,6 +107,7 @@ def tiles(
         n_patches=plan.n_patches,
         n_batches=n_batches,
         n_chunks=math.prod(len(c) for c in given),
+        n_blocks=math.prod(len(own) for own in lengths),
         n_tiles=math.prod(len(axis) for axis in axes),
         n_tasks=0 if chunks is None else _n_tasks(axes, lengths, given, n_fields, n_before),
         tile_shape=tuple(max(own) for own in lengths),
@@ -149,8 +151,17 @@ def _n_tasks(
     shared = 2  # the weights and the model
     n_tasks = n_tiles + n_pieces + 2 * n_blocks + n_order_tasks(n_blocks, n_before) + shared
     if any(tuple(a) != tuple(b) for a, b in zip(lengths, chunks, strict=True)):
-        n_tasks += n_fields * n_blocks + 2 * math.prod(len(c) for c in chunks)  # to tiles, and back
+        # to tiles and back: two tasks for a chunk, one where the tile is that chunk
+        n_chunks = math.prod(len(c) for c in chunks)
+        n_same = math.prod(_n_common(a, b) for a, b in zip(lengths, chunks, strict=True))
+        n_tasks += n_fields * n_blocks + 2 * n_chunks - n_same
     return n_tasks
+
+
+def _n_common(lengths: Sequence[int], chunks: Sequence[int]) -> int:
+    """Count the chunks of an axis that are tiles as they are."""
+    spans = [set(pairwise(accumulate(sizes, initial=0))) for sizes in (lengths, chunks)]
+    return len(spans[0] & spans[1])
 
 
 def _advice(
