@@ -28,7 +28,7 @@ __all__ = ["Sample", "draw_samples", "most_likely"]
 Sample: TypeAlias = tuple[Tensor, Tensor]
 
 #: Samples, the most observations of one, and their extent in correlation lengths.
-SAMPLES, SAMPLE_SIZE, SAMPLE_LENGTHS = 8, 300, 4.0
+SAMPLES, SAMPLE_SIZE, SAMPLE_LENGTHS = 12, 300, 3.0
 
 #: Parameters stay within this factor of the start.
 REACH = 30.0
@@ -40,7 +40,7 @@ def draw_samples(
     lengths: tuple[float, float, float],
     generator: np.random.Generator,
 ) -> list[Sample]:
-    """Draw observations from boxes of 4 correlation lengths around observations at random.
+    """Draw observations from boxes of 3 correlation lengths around observations at random.
 
     Parameters
     ----------
