@@ -70,8 +70,9 @@ class FourDVarNet:
     redraw : bool
         With a target: observe the truth anew in training, with errors of the real observations.
     mirror : bool
-        Also learn from fields mirrored north to south with their sign changed, which a
-        quasi-geostrophic flow may be. For sea surface height, not for tracers.
+        Also learn from fields mirrored north to south with their sign changed, and east to west
+        with time reversed. Both are symmetries of inviscid quasi-geostrophic flow, on the beta
+        plane too. For sea surface height, not for tracers.
     training : Training
         How long and how fast to learn.
 
@@ -92,7 +93,7 @@ class FourDVarNet:
     prior: PriorName = "bilinear"
     solver: SolverName = "unet"
     iterations: int = 2
-    widths: Sequence[int] = (48, 64, 96)
+    widths: Sequence[int] = (64, 96, 128)
     prior_width: int = 16
     coarsen: Literal["auto"] | int = "auto"
     loss: Mapping[str, float] | None = None

@@ -49,8 +49,9 @@ class Training:
         check_number("learning_rate", self.learning_rate, problems)
         check_number("gradient_clip", self.gradient_clip, problems)
         check_number("averaging", self.averaging, problems, zero=True)
-        if isinstance(self.averaging, Real) and self.averaging >= 1:
-            problems.add(f"averaging is {self.averaging!r}", "use a number below 1, such as 0.995")
+        averaging: object = self.averaging
+        if isinstance(averaging, Real) and float(averaging) >= 1:
+            problems.add(f"averaging is {averaging!r}", "use a number below 1, such as 0.995")
 
     def rate(self, step: int) -> float:
         """Learning rate at a step."""

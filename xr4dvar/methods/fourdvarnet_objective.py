@@ -1,0 +1,84 @@
+"""What 4DVarNet is trained for, and what it is validated by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from xr4dvar.batch import Batch, coarsen
+from xr4dvar.errors import InputError
+from xr4dvar.losses import gradient_loss, supervised_loss
+from xr4dvar.methods.fourdvarnet_units import Units
+from xr4dvar.methods.mirror import mirrored
+from xr4dvar.methods.patch_sampler import Sample
+
+__all__ = ["Objective"]
+
+
+class Objective:
+    """The training loss and the validation score."""
+
+    def __init__(self, units: Units, weights: Mapping[str, float], mirror: bool):
+        self.units = units
+        self.weights = weights
+        self.mirror = mirror
+
+    def loss(self, network: nn.Module, sample: Sample) -> tuple[Tensor, dict[str, Tensor]]:
+        """Weighted sum of the losses of each patch, and the losses."""
+        device = next(network.parameters()).device
+        batch, target = (
+            self.units.batch(sample.patches, device),
+            self.units.scaled_target(sample, device),
+        )
+        if self.mirror:
+            batch, target = mirrored(batch, target)
+        increment, state = network(batch.y, batch.weight, batch.context)
+        every = torch.ones(1, device=device)
+        parts = {"supervised": supervised_loss(increment, target, every)}
+        if self.weights["gradient"]:
+            parts["gradient"] = gradient_loss(increment, target, every)
+        inner: Any = getattr(network, "module", network)
+        coarse = coarsen(batch, inner.architecture.coarsen)
+        if self.weights["regularisation"]:
+            parts["regularisation"] = inner.prior_misfit(state, coarse)
+            if bool(torch.isfinite(target).all()):
+                truth = coarsen(Batch.from_gappy(target), inner.architecture.coarsen).y
+                parts["regularisation"] = parts["regularisation"] + inner.prior_misfit(
+                    truth, coarse
+                )
+        if self.weights["variational"]:
+            parts["variational"] = inner.cost(state, coarse) / state[0].numel()
+        total = torch.stack([self.weights[name] * part for name, part in parts.items()]).sum(0)
+        return total, parts
+
+    def score(self, network: nn.Module, samples: list[Sample]) -> float:
+        """Root mean square error over all validation patches, in units of the background's."""
+        device = next(network.parameters()).device
+        maps = []
+        for sample in samples:
+            batch = self.units.batch(sample.patches, device)
+            maps.append(network(batch.y, batch.weight, batch.context)[0].detach())
+        return self._rms(maps, samples, device)
+
+    def background_score(self, samples: list[Sample]) -> float:
+        """The same of the background itself."""
+        device = torch.device("cpu")
+        maps = [torch.zeros(sample.target.shape) for sample in samples]
+        return self._rms(maps, samples, device)
+
+    def _rms(self, maps: list[Tensor], samples: list[Sample], device: torch.device) -> float:
+        total, count = 0.0, 0
+        for increment, sample in zip(maps, samples, strict=True):
+            error = (increment - self.units.scaled_target(sample, device)).detach()
+            known = torch.isfinite(error)
+            total += float((error[known].double() ** 2).sum())
+            count += int(known.sum())
+        if count == 0:
+            raise InputError(
+                [("the validation period has nothing to score on", "choose another validation=")]
+            )
+        return float(np.sqrt(total / count))

@@ -1,0 +1,98 @@
+"""The units that 4DVarNet works in: innovations over the size of the background's error."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from xr4dvar.batch import Batch, coarsen, interpolate
+from xr4dvar.methods.base import Patches
+from xr4dvar.methods.patch_sampler import Sample
+from xr4dvar.methods.training_data import Block, TrainingData
+from xr4dvar.types import FloatArray
+
+__all__ = ["Units", "tensor"]
+
+
+class Units:
+    """Per variable: mean and spread of the data, and the size of the background's error."""
+
+    def __init__(self, mean: list[float], spread: list[float], error: list[float]):
+        self.settings = {"mean": mean, "spread": spread, "error": error}
+        self.mean, self.spread, self.error = (
+            np.array(values, dtype=np.float32).reshape(-1, 1, 1, 1)
+            for values in (mean, spread, error)
+        )
+
+    @classmethod
+    def estimate(cls, blocks: list[Block], data: TrainingData) -> Units:
+        """From the statistics of the data, and blocks on which the background was tried."""
+        mean, spread = list(data.normalisation.mean), list(data.normalisation.std)
+        squares = [np.zeros(0)] * len(mean)
+        for block in blocks:
+            for v in range(len(mean)):
+                guess = mean[v] if block.background is None else block.background[v]
+                misfit = block.target[v] - guess
+                squares[v] = np.append(squares[v], misfit[np.isfinite(misfit)] ** 2)
+        error = [
+            float(np.sqrt(square.mean())) if square.size else spread[v]
+            for v, square in enumerate(squares)
+        ]
+        return cls(mean, spread, error)
+
+    def first_guess(self, patches: Patches) -> FloatArray:
+        """The background, or the mean where there is none."""
+        if patches.background is None:
+            return np.broadcast_to(self.mean, patches.y.shape)
+        return patches.background
+
+    def batch(self, patches: Patches, device: torch.device) -> Batch:
+        """Scaled innovations and context, on the device."""
+        innovation = (patches.y - self.first_guess(patches)) / self.error
+        context = None
+        if patches.background is not None:
+            context = tensor((patches.background - self.mean) / self.spread, device)
+        return Batch.from_gappy(tensor(innovation, device), context)
+
+    def scaled_target(self, sample: Sample, device: torch.device) -> Tensor:
+        """What the increment should be."""
+        return tensor((sample.target - self.first_guess(sample.patches)) / self.error, device)
+
+    def analysis(self, increment: Tensor, patches: Patches) -> FloatArray:
+        """Back to the data's units."""
+        return self.first_guess(patches) + increment.float().cpu().numpy() * self.error
+
+    def choose_coarsening(self, blocks: list[Block]) -> int:
+        """The largest factor that loses less than 2 % of the variance of what is to be learned.
+
+        That is the background's error where the target has no gap; elsewhere the background's
+        own anomalies stand for it.
+        """
+        for factor in (4, 2):
+            lost = [self._lost(block, factor) for block in blocks]
+            if np.mean(lost) < 0.02:
+                return factor
+        return 1
+
+    def _lost(self, block: Block, factor: int) -> float:
+        """Share of the variance that a coarse grid cannot hold."""
+        guess = self.mean if block.background is None else block.background
+        if np.isfinite(block.target).all():
+            field: FloatArray = (block.target - guess) / self.error
+        elif block.background is not None:
+            field = (guess - self.mean) / self.spread
+        else:
+            return np.inf
+        if min(field.shape[-2:]) < 4 * factor:
+            return np.inf
+        x = tensor(field[np.newaxis], torch.device("cpu"))
+        coarse = coarsen(Batch.from_gappy(x), factor).y
+        back = interpolate(coarse, factor, (x.shape[-2], x.shape[-1]))
+        inner = (..., slice(factor, -factor), slice(factor, -factor))
+        return float(((back - x)[inner] ** 2).mean() / (x[inner] ** 2).mean())
+
+
+def tensor(array: FloatArray, device: torch.device) -> Tensor:
+    """Give a float32 tensor on the device."""
+    return torch.as_tensor(np.ascontiguousarray(array, dtype=np.float32), device=device)
