@@ -55,7 +55,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--observations", nargs="+", default=list(OBSERVATIONS), choices=OBSERVATIONS
     )
-    parser.add_argument("--steps", type=int, default=8000, help="training steps; 0: no 4DVarNet")
+    parser.add_argument("--steps", type=int, default=6000, help="training steps; 0: no 4DVarNet")
+    parser.add_argument("--precision", default="32-true", help="of training, such as bf16-mixed")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--models", help="folder to keep models in, and to take them from")
     parser.add_argument("--output", help="JSON file for the table")
@@ -120,11 +121,19 @@ def fitted(label, name, y, truth, method, options):
     path = Path(options.models) / f"{label}-{name}.safetensors" if options.models else None
     if path and path.exists():
         return xv.load(path), 0.0
-    started = time.perf_counter()
+    started, worked = time.perf_counter(), time.process_time()
     model = xv.fit(
-        y.sel(time=TRAIN), method, truth.sel(time=TRAIN), validation=VALIDATION, seed=options.seed
+        y.sel(time=TRAIN),
+        method,
+        truth.sel(time=TRAIN),
+        validation=VALIDATION,
+        seed=options.seed,
+        precision=options.precision,
     )
-    seconds = time.perf_counter() - started
+    seconds, worked = time.perf_counter() - started, time.process_time() - worked
+    print(
+        f"{label} {name}: fitted in {seconds:.0f} s, {worked:.0f} s of processor time", flush=True
+    )
     if path:
         path.parent.mkdir(parents=True, exist_ok=True)
         model.save(path)
