@@ -7,7 +7,7 @@ import pickle
 import signal
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -97,7 +97,7 @@ def test_a_worker_may_be_killed_half_way(obs: xr.DataArray, model: xv.Model, clu
     workers = distributed.get_client().run(os.getpid)
 
     class KillHalfWay(distributed.SchedulerPlugin):
-        done: Counter[Any] = Counter()
+        done: ClassVar[Counter[Any]] = Counter()
         killed: str | None = None
 
         def transition(self, key: Any, start: str, finish: str, *args: Any, **kwargs: Any) -> None:
