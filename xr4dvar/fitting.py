@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import Any, get_args
 
 import xarray as xr
@@ -158,8 +157,7 @@ def _fit(
     """Fit the background first, then the method on top of it."""
     background = None
     if method.background is not None:
-        own = options.checkpoint and f"{options.checkpoint}.background"
-        background = _fit(method.background, data, replace(options, checkpoint=own), variables)
+        background = _fit(method.background, data, options, variables)
     solve = None
     if background is not None:
         solve = background.method.solver_for(background.parameters, options.device)

@@ -91,7 +91,7 @@ def read_coordinate(
     if name is None:
         logger.info("%r has no coordinate: its points are counted", dim)
         return from_values(dim, np.arange(obs.sizes[dim], dtype=np.float64), "1", problems)
-    read = to_days if role == "time" else _to_numbers
+    read = to_days if role == "time" else to_numbers
     numbers = read(obs.coords[name], problems)
     if numbers is None:
         return None
@@ -135,7 +135,7 @@ def from_values(
         _add_disorder(name, values, problems)
         return None
     if descending:
-        values, steps = values[::-1], -steps
+        values, steps = values[::-1].copy(), -steps  # torch takes no negative strides
     spacing = float(np.median(steps)) if steps.size else 1.0
     uniform = bool(np.all(np.abs(steps - spacing) <= UNIFORM_TOLERANCE * spacing))
     return Coordinate(name, values, units, spacing, uniform, descending)
@@ -180,9 +180,10 @@ def with_period(coordinate: Coordinate, role: Role, dim: str, problems: Problems
     return replace(coordinate, period=float(period))
 
 
-def _to_numbers(
+def to_numbers(
     coordinate: xr.DataArray, problems: Problems
 ) -> tuple[npt.NDArray[np.float64], Unit] | None:
+    """Values of a coordinate in space as float64, with their unit; None after a problem."""
     if coordinate.dtype.kind not in "iuf":
         problems.add(
             f"{coordinate.name!r} holds {coordinate.dtype} values, not numbers",

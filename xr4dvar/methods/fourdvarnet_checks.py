@@ -37,10 +37,23 @@ def check_fourdvarnet(method: FourDVarNet, grid: Grid, names: Sequence[str]) -> 
         training.check(problems)
     else:
         problems.add(f"training is {training!r}", "give xr4dvar.Training(...)")
-    if method.background is not None and check_method("background", method.background, problems):
-        with problems.collect():
-            method.background.check(grid, names)
+    _check_background(method, grid, names, problems)
     problems.raise_if_any()
+
+
+def _check_background(
+    method: FourDVarNet, grid: Grid, names: Sequence[str], problems: Problems
+) -> None:
+    background = method.background
+    if background is None or not check_method("background", background, problems):
+        return
+    if isinstance(background, type(method)):  # it would have to map blocks of any size
+        problems.add(
+            f"background is a {type(method).__name__}, which maps patches of one size only",
+            "use OptimalInterpolation(), LinearInterpolation() or None",
+        )
+    with problems.collect():
+        background.check(grid, names)
 
 
 def _check_network(method: FourDVarNet, problems: Problems) -> None:
