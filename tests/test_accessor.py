@@ -13,7 +13,19 @@ import xr4dvar as xv
 from xr4dvar.accessor import FourDVarAccessor
 from xr4dvar.testing import raise_if_dask_computes
 
-VERBS = ("fit", "mask", "plan", "reconstruct", "score")
+
+def verbs() -> list[str]:
+    """A public function whose first argument is labelled data is a verb."""
+    functions = {name: getattr(xv, name) for name in xv.__all__}
+    firsts = {
+        name: next(iter(inspect.signature(function).parameters.values()), None)
+        for name, function in functions.items()
+        if inspect.isfunction(function)
+    }
+    return sorted(n for n, first in firsts.items() if first and first.annotation == "Labelled")
+
+
+VERBS = verbs()
 OI = xv.OptimalInterpolation(length={"time": "4D", "lat": 2.0, "lon": 2.0}, variance=1.0)
 
 
@@ -80,18 +92,11 @@ def test_every_argument_reaches_the_function(verb: str, monkeypatch: pytest.Monk
 
 def test_completion_shows_the_verbs_and_nothing_else(obs: xr.DataArray) -> None:
     for accessor in (obs.fourdvar, obs.to_dataset().fourdvar):
-        assert [name for name in dir(accessor) if not name.startswith("_")] == sorted(VERBS)
+        assert [name for name in dir(accessor) if not name.startswith("_")] == VERBS
 
 
-def test_every_verb_among_the_functions_is_on_the_accessor() -> None:
-    """A public function whose first argument is labelled data is a verb."""
-    first_annotation = {
-        name: next(iter(inspect.signature(value).parameters.values())).annotation
-        for name in xv.__all__
-        if inspect.isfunction(value := getattr(xv, name)) and inspect.signature(value).parameters
-    }
-    verbs = {name for name, annotation in first_annotation.items() if annotation == "Labelled"}
-    assert verbs == set(VERBS)
+def test_the_usual_verbs_are_there() -> None:
+    assert {"fit", "mask", "plan", "reconstruct", "score"} <= set(VERBS)
 
 
 def test_chain_stays_lazy_until_asked(obs: xr.DataArray, truth: xr.DataArray) -> None:
