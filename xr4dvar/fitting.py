@@ -167,10 +167,10 @@ def _fit(
 
 def _check_options(options: FitOptions, learns: bool, problems: Problems) -> None:
     check_count("seed", options.seed, problems, least=0)
-    check_count("devices", options.devices, problems)
     if options.checkpoint is not None:
         check_folder("checkpoint", options.checkpoint, problems)
     before = len(problems.found)
+    check_count("devices", options.devices, problems)
     check_device(options.device, problems)
     if learns and len(problems.found) == before:
         from xr4dvar.methods.device import make_fabric

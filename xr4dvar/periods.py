@@ -54,12 +54,12 @@ def find_periods(
     train = _longer((0, first), (last, size))
     name = grid["time"].name
     for what, (start, stop) in {
-        "holds {} steps": (first, last),
-        "leaves {} steps to train on": train,
+        "holds {} steps of {!r}": (first, last),
+        "leaves {} steps of {!r} to train on": train,
     }.items():
         if stop - start < least:
             problems.add(
-                f"validation={_text(validation)} {what.format(stop - start)} of {name!r}, "
+                f"validation={_text(validation)} {what.format(stop - start, name)}, "
                 f"at least {least} are needed",
                 "choose other times, or a smaller patch=",
             )

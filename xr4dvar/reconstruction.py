@@ -67,7 +67,7 @@ def reconstruct(
         observed at the others is not used, and they are missing in the result.
     error_variance : DataArray or Dataset, optional
         Variance of each observation's error, in the data's units squared, on the grid of `obs`;
-        for methods that take one.
+        for `OptimalInterpolation`, also as a background.
     error : bool
         Also give the standard deviation of the error of each map, for methods that know it
         (`OptimalInterpolation`).
@@ -119,6 +119,11 @@ def reconstruct(
         model = as_model(obs, model, inputs)
     if error:
         _check_error(obs, model, problems)
+    unused = isinstance(model, Model) and not _takes_error_variance(model)
+    if error_variance is not None and unused:
+        problems.add(
+            "error_variance is of no use to this model", "leave it out, or use OptimalInterpolation"
+        )
     problems.raise_if_any()
     run = _Run(inputs, batch_size, device, progress)
     arrays = run.solve(model, extra.get("error_variance", []), error)
@@ -174,6 +179,13 @@ def _check_error(obs: Labelled, model: Model | Method, problems: Problems) -> No
             "leave error=True out, or use OptimalInterpolation",
         )
     check_error_names(obs, problems)
+
+
+def _takes_error_variance(model: Model) -> bool:
+    """Whether the method, or what it starts from, weighs each observation by its error."""
+    if getattr(model.method, "takes_error_variance", False):
+        return True
+    return model.background is not None and _takes_error_variance(model.background)
 
 
 def make_plan(model: Model, inputs: Inputs) -> Plan:

@@ -127,7 +127,7 @@ def check_method(name: str, value: object, problems: Problems) -> TypeGuard[Meth
         what = repr(value) if value is None or isinstance(value, str) else type(value).__name__
         fix = "give a method, such as xr4dvar.FourDVarNet() or xr4dvar.OptimalInterpolation()"
         if isinstance(getattr(value, "method", None), Method):
-            fix = f"{name} must be what is to be fitted, model.method; a model reconstructs"
+            fix = "it is fitted already: reconstruct(model), or fit its method again, model.method"
         problems.add(f"{name} is {what}, not a method", fix)
         return False
     return True

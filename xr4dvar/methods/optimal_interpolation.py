@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
+from xr4dvar.arguments import check_count
 from xr4dvar.errors import Problems
 from xr4dvar.labels import Grid, parse_length
 from xr4dvar.labels.units import UserLength
@@ -77,6 +78,7 @@ class OptimalInterpolation:
     scales: int = 2
 
     background: ClassVar[None] = None
+    takes_error_variance: ClassVar[bool] = True
 
     @property
     def lengths(self) -> list[Length]:
@@ -101,6 +103,7 @@ class OptimalInterpolation:
         problems = Problems()
         if self.family not in FAMILIES:
             problems.add(f"family {self.family!r} is unknown", f"use one of {', '.join(FAMILIES)}")
+        check_count("scales", self.scales, problems)
         if self.variances and len(self.variances) != len(self.lengths):
             problems.add(
                 f"{len(self.variances)} variances for {len(self.lengths)} lengths",
