@@ -15,7 +15,8 @@ import pytest
 import xr4dvar as xv
 from tests.methods.builders import make_data
 from xr4dvar.errors import InputError
-from xr4dvar.methods import FitOptions, Parameters, Patches
+from xr4dvar.methods import FitOptions, Parameters, Patches, fourdvarnet_fit
+from xr4dvar.methods.patch_sampler import PatchSampler
 from xr4dvar.methods.training_progress import Progress
 
 TIMES, SIZE, TRAIN = 120, 24, 96
@@ -225,6 +226,21 @@ def test_every_loss_is_in_the_history_where_it_has_a_weight(name):
     assert set(history) >= {"supervised", name}
     expected = history.supervised + 0.3 * history[name]
     np.testing.assert_allclose(history.train_loss, expected, rtol=1e-5)
+
+
+def test_patches_with_too_few_observations_are_not_learned_from(monkeypatch):
+    samplers = []
+
+    class Recorded(PatchSampler):
+        def __init__(self, *arguments, **settings):
+            super().__init__(*arguments, **settings)
+            samplers.append(self)
+
+    monkeypatch.setattr(fourdvarnet_fit, "PatchSampler", Recorded)
+    demanding = dataclasses.replace(method(1).training, minimum_observed=SHARE)
+    dataclasses.replace(method(1), training=demanding).fit(data(True), OPTIONS, BACKGROUND)
+    shares = [np.isfinite(samplers[0].sample(n).patches.y).mean((1, 2, 3, 4)) for n in range(20)]
+    assert np.min(shares) >= SHARE
 
 
 def test_without_a_background_it_starts_from_the_mean():

@@ -42,6 +42,7 @@ def fit_fourdvarnet(
         method.training.batch_size,
         options.seed,
         redraw=method.redraw and data.supervised,
+        minimum_observed=method.training.minimum_observed,
     )
     units = Units.estimate(sampler.blocks(0), data)
     factor = method.coarsen

@@ -10,13 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from xr4dvar.batch import Batch, coarsen
+from xr4dvar.cost import Cost
 from xr4dvar.errors import InputError
 from xr4dvar.losses import gradient_loss, supervised_loss
 from xr4dvar.methods.fourdvarnet_units import Units
 from xr4dvar.methods.mirror import mirrored
 from xr4dvar.methods.patch_sampler import Sample
 
-__all__ = ["Objective"]
+__all__ = ["Objective", "cost_as_loss"]
 
 
 class Objective:
@@ -51,7 +52,7 @@ class Objective:
                     truth, coarse
                 )
         if self.weights["variational"]:
-            parts["variational"] = inner.cost(state, coarse) / state[0].numel()
+            parts["variational"] = cost_as_loss(inner.cost, state, coarse) / state[0].numel()
         total = torch.stack([self.weights[name] * part for name, part in parts.items()]).sum(0)
         return total, parts
 
@@ -82,3 +83,14 @@ class Objective:
                 [("the validation period has nothing to score on", "choose another validation=")]
             )
         return float(np.sqrt(total / count))
+
+
+def cost_as_loss(cost: Cost, state: Tensor, batch: Batch) -> Tensor:
+    """The cost of each sample as a loss: larger variances must not look like a better fit."""
+    variances = {
+        name: parameter.detach()
+        for name, parameter in cost.named_parameters()
+        if name.endswith("variance.log")
+    }
+    value: Tensor = torch.func.functional_call(cost, variances, (state, batch))
+    return value

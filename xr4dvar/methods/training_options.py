@@ -32,6 +32,8 @@ class Training:
         Largest norm of the gradient.
     averaging : float
         Decay per step of the moving average of the weights that is validated and kept.
+    minimum_observed : float
+        Least share of a patch's cells that must be observed for it to be learned from.
     """
 
     steps: int = 2000
@@ -41,6 +43,7 @@ class Training:
     patience: int = 20
     gradient_clip: float = 1.0
     averaging: float = 0.995
+    minimum_observed: float = 0.001
 
     def check(self, problems: Problems) -> None:
         """Note every setting that cannot be used."""
@@ -48,10 +51,11 @@ class Training:
             check_count(name, getattr(self, name), problems)
         check_number("learning_rate", self.learning_rate, problems)
         check_number("gradient_clip", self.gradient_clip, problems)
-        check_number("averaging", self.averaging, problems, zero=True)
-        averaging: object = self.averaging
-        if isinstance(averaging, Real) and float(averaging) >= 1:
-            problems.add(f"averaging is {averaging!r}", "use a number below 1, such as 0.995")
+        for name, usual in (("averaging", 0.995), ("minimum_observed", 0.001)):
+            value: object = getattr(self, name)
+            check_number(name, value, problems, zero=True)
+            if isinstance(value, Real) and float(value) >= 1:
+                problems.add(f"{name} is {value!r}", f"use a number below 1, such as {usual}")
 
     def rate(self, step: int) -> float:
         """Learning rate at a step."""
