@@ -14,12 +14,10 @@ import argparse
 import time
 from pathlib import Path
 
-import numpy as np
 import xarray as xr
 from ssh_mapping import PROTOCOLS, SCORED, TRAIN, VALIDATION
 
 import xr4dvar as xv
-from xr4dvar.methods.hiding import hide
 
 
 def main() -> None:
@@ -70,15 +68,10 @@ def fitted(y: xr.DataArray, options: argparse.Namespace) -> tuple[xv.Model, floa
 
 
 def hold_out(y: xr.DataArray) -> tuple[xr.DataArray, dict[str, xr.DataArray]]:
-    """Hide a tenth cell by cell and a tenth in patches; give what is left, and both."""
-    generator = np.random.default_rng(2012)
-    observed = y.notnull().values[np.newaxis]
-    hidden, taken = {}, np.zeros_like(observed)
-    for shape in ("patches", "random"):
-        chosen = hide(observed & ~taken, generator, shape=shape, share=0.1)
-        hidden[shape] = y.where(xr.DataArray(chosen[0], dims=y.dims))
-        taken |= chosen
-    return y.where(xr.DataArray(~taken[0], dims=y.dims)), hidden
+    """Hide a tenth in patches and a tenth of the rest cell by cell; give what is left, and both."""
+    rest, patches = y.fourdvar.hold_out(0.1, shape="patches")
+    shown, random = rest.fourdvar.hold_out(0.1, shape="random")
+    return shown, {"patches": patches, "random": random}
 
 
 def errors(

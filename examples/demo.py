@@ -14,7 +14,6 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import xarray as xr
 
 import xr4dvar as xv
@@ -96,7 +95,7 @@ def own_file(folder: Path, path: Path, variable: str | None, steps: int) -> None
         )
     y = ds[variable or names[0]].astype("float32").compute()
     mask = sea(y)
-    shown, hidden = hold_out(y)
+    shown, hidden = y.fourdvar.hold_out(0.1)
     method = xv.FourDVarNet(training=xv.Training(steps=steps))
     print(f"Fitting 4DVarNet on the gaps of {y.name!r} alone; it tunes its own OI first.")
     model = shown.fourdvar.fit(
@@ -126,12 +125,6 @@ def sea(y: xr.DataArray) -> xr.DataArray | None:
     seen = y.notnull().any(axes.dim("time"))
     print(f"{100 * float(1 - seen.mean()):.0f} % of the cells are never observed: taken for land.")
     return seen
-
-
-def hold_out(y: xr.DataArray) -> tuple[xr.DataArray, xr.DataArray]:
-    """Hide a tenth of the observed cells; give what is left, and what was hidden."""
-    chosen = np.random.default_rng(0).random(y.shape) < 0.1
-    return y.where(~chosen), y.where(chosen)
 
 
 def keep(folder: Path, model: xv.Model, field: xr.DataArray) -> None:
