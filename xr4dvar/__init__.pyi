@@ -2,12 +2,14 @@
 from . import datasets, labels, plotting, testing
 from .errors import InputError, ModelFileError
 from .fitting import fit
+from .holding_out import hold_out
 from .labels import mask
 from .methods import FourDVarNet, LinearInterpolation, OptimalInterpolation, Training
 from .model import Model
 from .options import set_options
 from .persistence import load
 from .planning import plan
+from .points import map_points
 from .reconstruction import reconstruct
 from .scoring import score
 from .version import __version__
@@ -23,8 +25,10 @@ __all__ = [
     "__version__",
     "datasets",
     "fit",
+    "hold_out",
     "labels",
     "load",
+    "map_points",
     "mask",
     "plan",
     "plotting",

@@ -126,6 +126,55 @@ class FourDVarAccessor:
             progress=progress,
         )
 
+    def hold_out(
+        self,
+        share: float = 0.1,
+        *,
+        shape: Literal["random", "patches"] = "patches",
+        seed: int = 0,
+        dims: DimsMapping | None = None,
+    ) -> tuple[Labelled, Labelled]:
+        """Hide a share of these observations, to be scored on it. See `xr4dvar.hold_out`.
+
+        Examples
+        --------
+        >>> obs = xv.datasets.gulfstream_twin().sst_cloudy.isel(time=slice(0, 20))
+        >>> shown, hidden = obs.fourdvar.hold_out(0.2, shape="random")
+        >>> bool(hidden.fillna(shown).identical(obs))
+        True
+        """
+        return xr4dvar.hold_out(self._obj, share, shape=shape, seed=seed, dims=dims)
+
+    def map_points(
+        self,
+        model: Model | Method,
+        grid: Labelled,
+        *,
+        error_variance: Labelled | None = None,
+        error: bool = False,
+        dims: DimsMapping | None = None,
+        periodic: Iterable[str] = (),
+    ) -> Labelled:
+        """Map these observations, which are on no grid, to one. See `xr4dvar.map_points`.
+
+        Examples
+        --------
+        >>> place = {"lat": ("obs", [40.1, 41.3]), "lon": ("obs", [-20.2, -19.5])}
+        >>> tracks = xr.DataArray([0.3, 0.1], dims="obs", coords=place)
+        >>> grid = xr.Dataset(coords={"lat": [40.0, 41.0], "lon": [-20.0, -19.0]})
+        >>> tracks.fourdvar.map_points(xv.OptimalInterpolation(length=1.0), grid).shape
+        (2, 2)
+        """
+        return xr4dvar.map_points(
+            self._obj,
+            model,
+            grid,
+            error_variance=error_variance,
+            error=error,
+            dims=dims,
+            periodic=periodic,
+        )
+
     def plan(
         self,
         model: Model | Method,

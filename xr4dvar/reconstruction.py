@@ -31,7 +31,7 @@ from xr4dvar.progress import progress_bar, wanted
 from xr4dvar.tiling import Plan, Windows, run_dask, run_eager
 from xr4dvar.types import DimsMapping, Labelled
 
-__all__ = ["as_model", "make_plan", "reconstruct"]
+__all__ = ["as_model", "make_plan", "reconstruct", "with_provenance"]
 
 #: Cells handed to a method at once: enough to keep the cores busy, little memory.
 BATCH_CELLS = 600_000
@@ -128,7 +128,8 @@ def reconstruct(
     run = _Run(inputs, batch_size, device, progress)
     arrays = run.solve(model, extra.get("error_variance", []), error)
     count = len(inputs.names)
-    maps = _with_provenance(from_fields(arrays[:count], obs, inputs.grid), obs, model)
+    maps = from_fields(arrays[:count], obs, inputs.grid)
+    maps = with_provenance(maps, obs, model, f"reconstruct(obs, {type(model.method).__name__})")
     if not error:
         return maps
     return with_errors(maps, from_fields(arrays[count:], obs, inputs.grid))
@@ -254,14 +255,14 @@ class _Run:
         )  # fmt: skip
 
 
-def _with_provenance(result: Labelled, obs: Labelled, model: Model) -> Labelled:
-    name = type(model.method).__name__
+def with_provenance(result: Labelled, obs: Labelled, model: Model, call: str) -> Labelled:
+    """Write into the attributes how a result was made."""
     return annotate(
         result,
         obs,
-        method=name,
+        method=type(model.method).__name__,
         config=model.config["method"],
         digest=model.digest,
         seed=model.seed,
-        call=f"reconstruct(obs, {name})",
+        call=call,
     )

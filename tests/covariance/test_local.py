@@ -7,7 +7,7 @@ import itertools
 import pytest
 import torch
 
-from xr4dvar.covariance import Separable, Spherical, Sum, analyse, analyse_points
+from xr4dvar.covariance import Separable, Spherical, Sum, analyse, analyse_points, merge_points
 from xr4dvar.errors import InputError
 
 MODELS = {
@@ -129,3 +129,47 @@ def test_bad_points_are_refused_with_every_problem():
             MODELS["matern"],
             neighbours=0,
         )
+
+
+@pytest.mark.parametrize("name", ["gaussian", "sum", "periodic", "sphere"])
+def test_targets_in_a_box_share_the_neighbours_of_its_middle(name):
+    points, targets = scattered(400, 0), scattered(60, 1, extent=1.0)
+    innovation = points.sin().sum(1)
+    own = analyse_points(points, innovation, 0.05, targets, MODELS[name], neighbours=100)
+    shared = analyse_points(
+        points, innovation, 0.05, targets, MODELS[name], neighbours=100, block=0.5
+    )
+    difference = shared.increment - own.increment
+    assert float(difference.abs().max()) > 0  # they do share
+    assert float(difference.square().mean()) < 0.1 * float(own.error_variance.mean())
+    tiny = analyse_points(
+        points, innovation, 0.05, targets, MODELS[name], neighbours=100, block=1e-6
+    )
+    torch.testing.assert_close(tiny.increment, own.increment, rtol=0, atol=1e-9)
+
+
+def test_merged_observations_say_the_same_as_apart():
+    """Observations of one and the same place merge to their weighted mean: nothing is lost."""
+    places = scattered(40, 0)
+    points = places.repeat(3, 1)
+    innovation = scattered(120, 1)[:, 0]
+    error = 0.1 + scattered(120, 2)[:, 1]
+    merged = merge_points(points, innovation, error, MODELS["sum"], 1e-3)
+    assert len(merged[0]) == 40
+    targets = scattered(30, 3)
+    apart = analyse_points(points, innovation, error, targets, MODELS["sum"], neighbours=500)
+    together = analyse_points(*merged, targets, MODELS["sum"], neighbours=500)
+    torch.testing.assert_close(together.increment, apart.increment, rtol=0, atol=1e-8)
+    torch.testing.assert_close(together.error_variance, apart.error_variance, rtol=0, atol=1e-8)
+
+
+SEAM = [Separable((1.0, 9.0, 9.0), period=360.0), Spherical((1.0, 900.0))]
+
+
+@pytest.mark.parametrize("model", SEAM)
+def test_observations_on_two_sides_of_a_seam_keep_their_places(model):
+    points = torch.zeros(3, 3, dtype=torch.float64)
+    points[:, 2] = torch.tensor([0.125, 359.75, 180.0])
+    places, _, _ = merge_points(points, points[:, 0], torch.ones(3).double(), model, 0.5)
+    longitudes = sorted(places[:, 2].tolist())
+    assert all(min(abs(n - known) for known in (0.125, 180.0, 359.75)) < 1e-9 for n in longitudes)

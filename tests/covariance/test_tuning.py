@@ -94,4 +94,3 @@ def test_tuning_recovers_the_skill_of_the_true_parameters():
     found = tune(rmse, start, max_evaluations=50)
     assert rmse(start) > 1.3 * best
     assert found.score < 1.02 * best
-

@@ -10,6 +10,7 @@ from xr4dvar.labels.curvilinear import EARTH_RADIUS_KM, great_circle_km
 from xr4dvar.labels.grid import Grid, make_grid
 from xr4dvar.labels.masks import check_domain, domain_field, mask
 from xr4dvar.labels.normalisation import Normalisation
+from xr4dvar.labels.points import point_positions, target_grid
 from xr4dvar.labels.provenance import annotate
 from xr4dvar.labels.roles import ALIASES, Axes, by_role
 from xr4dvar.labels.signature import (
@@ -50,7 +51,9 @@ __all__ = [
     "mask",
     "named_arrays",
     "parse_length",
+    "point_positions",
     "summarise",
+    "target_grid",
     "to_fields",
     "variables_signature",
     "with_errors",

@@ -17,9 +17,12 @@ from xr4dvar.types import FloatArray, Role
 __all__ = [
     "FitOptions",
     "KnowsError",
+    "MapsPoints",
     "Method",
     "Parameters",
     "Patches",
+    "Points",
+    "PointsSolver",
     "Solver",
     "Window",
     "check_method",
@@ -45,6 +48,25 @@ class Patches:
     y: FloatArray
     coordinates: Mapping[Role, FloatArray]
     background: FloatArray | None = None
+    error_variance: FloatArray | None = None
+
+
+@dataclass(frozen=True)
+class Points:
+    """Scattered observations of one variable, in the data's own units.
+
+    Parameters
+    ----------
+    positions : numpy.ndarray, shape (n, 3)
+        Time, y and x of each, in the grid's units; 0 along an axis that the grid lacks.
+    values : numpy.ndarray, shape (n,)
+        All finite.
+    error_variance : numpy.ndarray, shape (n,), optional
+        Variance of the observation error, in the data's units squared.
+    """
+
+    positions: FloatArray
+    values: FloatArray
     error_variance: FloatArray | None = None
 
 
@@ -89,6 +111,12 @@ class FitOptions:
 
 #: Numbers of patches in, complete fields (n, V, T, Y, X) out.
 Solver: TypeAlias = Callable[[Patches], FloatArray]
+
+#: Points of each of V variables and the coordinates of a grid in; maps and the standard
+#: deviations of their errors (V, T, Y, X) out.
+PointsSolver: TypeAlias = Callable[
+    [Sequence[Points], Mapping[Role, FloatArray]], tuple[FloatArray, FloatArray]
+]
 
 
 @runtime_checkable
@@ -139,3 +167,11 @@ class KnowsError(Protocol):
 
     def error_solver_for(self, parameters: Parameters, device: str) -> Solver:
         """Give the function from patches to the standard deviation of their maps' errors."""
+
+
+@runtime_checkable
+class MapsPoints(Protocol):
+    """A method that can also map observations that are on no grid."""
+
+    def points_solver_for(self, parameters: Parameters) -> PointsSolver:
+        """Give the function from points to maps and their errors."""

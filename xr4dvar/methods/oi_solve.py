@@ -40,7 +40,8 @@ def make_solver(parameters: Parameters, device: str, tolerance: float = 1e-5) ->
             error = variable["error_variance"]
             errors = None if patches.error_variance is None else patches.error_variance[:, v]
             mean = mean_at(parameters.arrays, variable, patches, v)
-            for members, positions in _alike(patches, bool(variable["terms"][0]["metric"])):
+            metric = any(term["metric"] for term in variable["terms"])
+            for members, positions in _alike(patches, metric):
                 innovation = torch.as_tensor(y[members] - mean[members], device=place)
                 variance = error if errors is None else torch.as_tensor(errors[members])
                 with one_at_a_time(place):

@@ -13,7 +13,7 @@ from xr4dvar.arguments import check_count
 from xr4dvar.errors import Problems
 from xr4dvar.labels import Grid, parse_length
 from xr4dvar.labels.units import UserLength
-from xr4dvar.methods.base import FitOptions, Parameters, Solver, Window
+from xr4dvar.methods.base import FitOptions, Parameters, PointsSolver, Solver, Window
 from xr4dvar.methods.training_data import TrainingData
 from xr4dvar.types import Role
 
@@ -174,6 +174,12 @@ class OptimalInterpolation:
         from xr4dvar.methods.oi_error import make_error_solver
 
         return make_error_solver(parameters)
+
+    def points_solver_for(self, parameters: Parameters) -> PointsSolver:
+        """Give the function from points to maps and their errors."""
+        from xr4dvar.methods.oi_points import make_points_solver
+
+        return make_points_solver(parameters)
 
 
 def _period(grid: Grid) -> float | None:

@@ -1,0 +1,206 @@
+"""The verb `map_points`: observations along tracks in, complete fields on a grid out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import xarray as xr
+
+from xr4dvar.errors import InputError, Problems
+from xr4dvar.inputs import Inputs
+from xr4dvar.labels import (
+    Grid,
+    check_error_names,
+    find_axes,
+    from_fields,
+    make_grid,
+    named_arrays,
+    point_positions,
+    target_grid,
+    variables_signature,
+    with_errors,
+)
+from xr4dvar.methods import MapsPoints, Method, Points, check_method
+from xr4dvar.model import Model
+from xr4dvar.reconstruction import as_model, with_provenance
+from xr4dvar.types import ROLES, DimsMapping, FloatArray, Labelled
+
+__all__ = ["map_points"]
+
+
+def map_points(
+    obs: Labelled,
+    model: Model | Method,
+    grid: Labelled,
+    *,
+    error_variance: Labelled | None = None,
+    error: bool = False,
+    dims: DimsMapping | None = None,
+    periodic: Iterable[str] = (),
+) -> Labelled:
+    """Map observations that are on no grid, such as those along satellite tracks.
+
+    Each cell of the grid is analysed with the 300 observations nearest to it in units of the
+    correlation lengths; very close ones are merged first. All is computed at once: the time it
+    takes grows with the number of cells.
+
+    Parameters
+    ----------
+    obs : DataArray or Dataset
+        Observations, usually along one dimension, with coordinates for time, latitude and
+        longitude (those that `grid` has) along it. Missing ones (NaN) are left out.
+    model : Model or Method
+        ``OptimalInterpolation(length=...)``, or one that was fitted to such data on a grid.
+    grid : DataArray or Dataset
+        Where to map to: one-dimensional time, latitude and longitude, or some of them. Its data
+        are not looked at; ``xr.Dataset(coords={"time": ..., "lat": ..., "lon": ...})`` will do.
+    error_variance : DataArray or Dataset, optional
+        Variance of each observation's error, in the data's units squared, along the same
+        dimensions.
+    error : bool
+        Also give the standard deviation of the error of each map, as `reconstruct` does.
+    dims, periodic
+        Of the grid; see `fit`.
+
+    Returns
+    -------
+    DataArray or Dataset
+        On the dimensions and coordinates of `grid`, with the name and the attributes of `obs`;
+        CF ``history`` and ``xr4dvar_*`` attributes say how it was made.
+
+    Raises
+    ------
+    InputError
+        With every coordinate that is missing or in other units than the grid's, and every way
+        in which the method cannot be used.
+
+    Examples
+    --------
+    >>> day = np.datetime64("2020-01-01") + np.array([0, 0, 1])
+    >>> obs = xr.DataArray([0.3, 0.1, 0.2], dims="obs", name="ssh", attrs={"units": "m"},
+    ...     coords={"time": ("obs", day), "lat": ("obs", [40.1, 41.3, 40.7]),
+    ...             "lon": ("obs", [-20.2, -19.5, -18.9])})
+    >>> grid = xr.Dataset(coords={"time": day[:1], "lat": [40.0, 41.0], "lon": [-20.0, -19.0]})
+    >>> oi = xv.OptimalInterpolation(length={"time": "7D", "lat": 1.0, "lon": 1.0})
+    >>> xv.map_points(obs, oi, grid).sizes
+    Frozen({'time': 1, 'lat': 2, 'lon': 2})
+    """
+    template = target_grid(grid, dims)
+    axes = make_grid(template, find_axes(template, dims), periodic)
+    problems = Problems()
+    given = _points(obs, error_variance, axes, template, problems)
+    model = _as_model(obs, model, axes, problems)
+    if error:
+        check_error_names(obs, problems)
+    problems.raise_if_any()
+    coordinates = {role: axes[role].values for role in axes.roles}
+    solve = model.method.points_solver_for(model.parameters)  # type: ignore[attr-defined]
+    maps, deviations = (
+        _labelled(values, obs, template, axes) for values in solve(given, coordinates)
+    )
+    maps = with_provenance(
+        maps, obs, model, f"map_points(obs, {type(model.method).__name__}, grid)"
+    )
+    return with_errors(maps, deviations) if error else maps
+
+
+def _as_model(obs: Labelled, model: Model | Method, grid: Grid, problems: Problems) -> Model:
+    """Check that the method can map points and, if fitted, was fitted to such data."""
+    method = model.method if isinstance(model, Model) else model
+    if isinstance(model, Model):
+        _check_same(obs, model, grid, problems)
+    elif not check_method("model", model, problems):
+        problems.raise_if_any()
+    if not isinstance(method, MapsPoints):
+        what = f"{type(method).__name__} works on grids, not on points"
+        fix = "use OptimalInterpolation, or average the points to a grid and call reconstruct"
+        problems.add(what, fix)
+    problems.raise_if_any()
+    if isinstance(model, Model):
+        return model
+    return as_model(obs, model, Inputs(grid, list(named_arrays(obs)), []))
+
+
+def _check_same(obs: Labelled, model: Model, grid: Grid, problems: Problems) -> None:
+    """Whatever the variables are called: their number and units, and the units of the axes."""
+    found = variables_signature(obs)
+    if len(found) != len(model.variables):
+        problems.add(
+            f"obs has {len(found)} variables, the model {len(model.variables)}",
+            f"give the model's: {', '.join(model.variables)}",
+        )
+    for (name, units), known in zip(found.items(), model.variables.values(), strict=False):
+        if units and known and units != known:
+            problems.add(f"{name!r} is in {units!r}, the model knows {known!r}", "convert it")
+    known_axes = {role: axis["units"] for role, axis in model.grid["axes"].items()}
+    axes = {role: grid[role].units for role in grid.roles}
+    if known_axes != axes:
+        problems.add(
+            f"the axes of the grid are in {axes}, those of the model in {known_axes}",
+            "fit on the same axes, or give lengths instead of a model",
+        )
+
+
+def _points(
+    obs: Labelled,
+    error_variance: Labelled | None,
+    grid: Grid,
+    template: xr.DataArray,
+    problems: Problems,
+) -> list[Points]:
+    """The usable observations of each variable."""
+    positions = point_positions(obs, grid, template, problems)
+    arrays = named_arrays(obs)
+    variances: list[xr.DataArray | None] = [None] * len(arrays)
+    if error_variance is not None:
+        variances = list(named_arrays(error_variance).values())
+    if len(positions) < len(grid.roles) or len(variances) != len(arrays):
+        problems.raise_if_any()
+        raise InputError([("error_variance has other variables than obs", "give one for each")])
+    size = next(iter(arrays.values())).size
+    columns = np.stack([positions.get(role, np.zeros(size)) for role in ROLES], -1)
+    return [
+        _usable(name, array, variance, columns, problems)
+        for (name, array), variance in zip(arrays.items(), variances, strict=True)
+    ]
+
+
+def _usable(
+    name: str,
+    array: xr.DataArray,
+    variance: xr.DataArray | None,
+    positions: FloatArray,
+    problems: Problems,
+) -> Points:
+    values = array.to_numpy().ravel()
+    if values.dtype.kind != "f":
+        problems.add(f"{name!r} is {values.dtype}, not real numbers", 'give it .astype("float32")')
+        return Points(positions, np.zeros(len(positions)))
+    if np.isinf(values).any():
+        problems.add(f"{name!r} has infinite values", "mark them as missing, as NaN")
+    used = np.isfinite(values)
+    placed = np.isfinite(positions).all(-1)
+    if (used & ~placed).any():
+        count = int((used & ~placed).sum())
+        what = f"{count} observations of {name!r} have no time or place"
+        problems.add(what, "drop them, or mark them as missing")
+    error = None
+    if variance is not None:
+        error = variance.broadcast_like(array).transpose(*array.dims).to_numpy().ravel()[used]
+        if not (error > 0).all():
+            what = f"error_variance of {name!r} is {error[~(error > 0)][0]:g}"
+            problems.add(what, "give a positive variance for each observation")
+    return Points(positions[used].astype(np.float64), values[used].astype(np.float64), error)
+
+
+def _labelled(values: FloatArray, obs: Labelled, template: xr.DataArray, grid: Grid) -> Labelled:
+    """Maps (V, T, Y, X) on the grid, with the names and attributes of the observations."""
+    like = {}
+    for name, array in named_arrays(obs).items():
+        data = np.broadcast_to(array.dtype.type(np.nan), template.shape)
+        like[name] = template.copy(data=data).rename(name).assign_attrs(array.attrs)
+    arrays = [field.reshape(grid.shape) for field in values]
+    if isinstance(obs, xr.Dataset):
+        return from_fields(arrays, xr.Dataset(like, attrs=obs.attrs), grid)
+    return from_fields(arrays, like.popitem()[1].rename(obs.name), grid)
