@@ -1,7 +1,6 @@
-"""Time and memory of cutting arrays into patches and blending them again.
+"""Time of cutting arrays into patches and blending them again, and size of the graphs.
 
-python benchmarks/tiling.py            # times, against plain numpy and xbatcher
-python benchmarks/tiling.py --memory   # peak memory of a lazy run by length of the time axis
+python benchmarks/tiling.py   # against plain numpy, and xbatcher if it is installed
 
 Rows that compare are run in turn within each round, so that a busy machine slows all alike;
 medians and the median of the rounds' ratios are printed.
@@ -11,13 +10,8 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import os
 import statistics
-import subprocess
-import sys
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -41,8 +35,8 @@ def first_field(patches: list[np.ndarray], origins: np.ndarray) -> np.ndarray:
     return patches[0][:, np.newaxis]
 
 
-def compare(title: str, rows: dict[str, Callable[[], Any]], rounds: int) -> None:
-    """Print the median time of each row and its ratio to the first."""
+def compare(title: str, rows: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
+    """Print the median time of each row and its ratio to the first; return the ratios."""
     times: dict[str, list[float]] = {name: [] for name in rows}
     for turn in range(rounds + 1):
         for name, run in rows.items():
@@ -52,9 +46,11 @@ def compare(title: str, rows: dict[str, Callable[[], Any]], rounds: int) -> None
                 times[name].append(perf_counter() - start)
     base = times[next(iter(rows))]
     print(f"\n{title}\n{'':44}{'ms':>10}{'ratio':>8}")
+    ratios = {}
     for name, own in times.items():
-        ratio = statistics.median(a / b for a, b in zip(own, base, strict=True))
-        print(f"{name:44}{1e3 * statistics.median(own):10.1f}{ratio:8.2f}")
+        ratios[name] = statistics.median(a / b for a, b in zip(own, base, strict=True))
+        print(f"{name:44}{1e3 * statistics.median(own):10.1f}{ratios[name]:8.2f}")
+    return ratios
 
 
 def numpy_extract(x: np.ndarray, origins: np.ndarray, patch: tuple[int, ...]) -> np.ndarray:
@@ -76,28 +72,16 @@ def numpy_stitch(patches: np.ndarray, origins: np.ndarray, plan: Any) -> np.ndar
     return total
 
 
-def xbatcher_rows(x: np.ndarray) -> dict[str, Callable[[], Any]]:
-    """Return xbatcher's extraction, if it is installed."""
-    if importlib.util.find_spec("xbatcher") is None:
-        print("xbatcher is not installed: its row is left out")
-        return {}
+def xbatcher_extract(x: np.ndarray) -> int:
+    """Copy patches with xbatcher; return how many: it leaves out those at the far edges."""
     import xarray as xr
     import xbatcher
 
-    dims = ("time", "y", "x")
-    array = xr.DataArray(x, dims=dims)
-    overlap = {d: p - s for d, p, s in zip(dims, PATCH, STRIDE, strict=True)}
-
-    def run() -> None:
-        # xbatcher does not snap to the edge: compare by the patch
-        batches = xbatcher.BatchGenerator(
-            array, dict(zip(dims, PATCH, strict=True)), input_overlap=overlap
-        )
-        patches = [batch.to_numpy().copy() for batch in batches]
-        run.n_patches = len(patches)  # type: ignore[attr-defined]
-
-    run()
-    return {f"xbatcher ({run.n_patches} patches: none at the edges)": run}  # type: ignore[attr-defined]
+    sizes = dict(zip(("time", "y", "x"), PATCH, strict=True))
+    overlap = {d: p - s for (d, p), s in zip(sizes.items(), STRIDE, strict=True)}
+    array = xr.DataArray(x, dims=tuple(sizes))
+    batches = xbatcher.BatchGenerator(array, sizes, input_overlap=overlap)
+    return len([batch.to_numpy().copy() for batch in batches])
 
 
 def times(rounds: int) -> None:
@@ -110,9 +94,15 @@ def times(rounds: int) -> None:
     rows = {
         "numpy sliding_window_view": lambda: numpy_extract(x, origins, PATCH),
         "xr4dvar extract": lambda: extract(x, plan),
-        **xbatcher_rows(x),
     }
-    compare(f"extract {plan.n_patches} patches of {PATCH} from {SHAPE}", rows, rounds)
+    if installed := importlib.util.find_spec("xbatcher") is not None:
+        rows["xbatcher"] = lambda: xbatcher_extract(x)
+    ratios = compare(f"extract {plan.n_patches} patches of {PATCH} from {SHAPE}", rows, rounds)
+    if installed:
+        own = xbatcher_extract(x)
+        per_patch = ratios["xbatcher"] / own * plan.n_patches / ratios["xr4dvar extract"]
+        print(f"xbatcher gives {own} patches, none at the edges; a patch takes {per_patch:.1f}")
+        print("times as long as with xr4dvar")
     rows = {
         "numpy by hand": lambda: numpy_stitch(patches, origins, plan),
         "xr4dvar stitch": lambda: stitch(patches, plan),
@@ -144,75 +134,33 @@ def graphs() -> None:
         print(f"{name:28}{x.npartitions:8}{tasks:14.1f}{statistics.median(build):16.3f}")
 
 
-MEMORY_SCRIPT = """
-import sys, dask, dask.array as da
-from xr4dvar.tiling import make_plan, run_dask
-from benchmarks.tiling import PATCH, STRIDE, first_field
-source, target, stride, workers = sys.argv[1:]
-x = da.from_zarr(source)
-plan = make_plan(x.shape, PATCH, (int(stride), *STRIDE[1:]))
-y = run_dask([x], plan, first_field, batch_size=2)[0]
-with dask.config.set(scheduler="threads", num_workers=int(workers)):
-    y.to_zarr(target)
-print(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1])
-"""
+def two_stages() -> None:
+    """Print the same for `reconstruct`, labels and both stages of a 4DVarNet on top of OI."""
+    import synthetic
 
-
-def peak_mib(source: Path, target: Path, stride: int, workers: int, env: dict[str, str]) -> float:
-    """Return the peak resident memory of a fresh process that reads, solves and writes."""
-    command = [sys.executable, "-c", MEMORY_SCRIPT, str(source), str(target)]
-    answer = subprocess.run(
-        [*command, str(stride), str(workers)],
-        cwd=Path(__file__).parent.parent,
-        env={**os.environ, **env},
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    return int(answer.stdout) / 1024
-
-
-def memory(lengths: tuple[int, ...], workers: int) -> None:
-    """Print the peak memory of a lazy run from zarr to zarr by length of the time axis.
-
-    glibc keeps freed arrays for a while, the more the longer a process runs. dask.distributed
-    sets MALLOC_TRIM_THRESHOLD_ for its workers against that; both ways are shown.
-    """
-    import dask.array as da
-
-    mallocs = {"as is": {}, "trim": {"MALLOC_TRIM_THRESHOLD_": "65536"}}
-    heads = " ".join(f"{f'T={n}':>8}" for n in lengths)
-    print(f"{'chunks':>16}{'stride':>8}{'malloc':>9} {heads} ratio  (MiB, {workers} threads)")
-    cases = ((CHUNKS, 8), ((15, 500, 500), 8), ((1, 500, 500), 8), ((1, 500, 500), 1))
-    for chunks, stride in cases:
-        peaks: dict[str, list[float]] = {malloc: [] for malloc in mallocs}
-        for length in lengths:
-            with tempfile.TemporaryDirectory() as folder:
-                source = Path(folder, "in.zarr")
-                x = da.random.default_rng(0).random((length, 500, 500), "float32", chunks=chunks)
-                x.to_zarr(str(source))
-                for malloc, env in mallocs.items():
-                    target = Path(folder, f"{malloc}.zarr")
-                    peaks[malloc].append(peak_mib(source, target, stride, workers, env))
-        for malloc, own in peaks.items():
-            text = " ".join(f"{peak:8.0f}" for peak in own)
-            ratio = own[-1] / own[0]
-            print(f"{chunks!s:>16}{stride:8}{malloc:>9} {text} {ratio:5.2f}", flush=True)
+    model = synthetic.two_stages(120)
+    title = "reconstruct, OI and 4DVarNet"
+    print(f"\n{title:28}{'chunks':>8}{'tasks/chunk':>14}{'build ms/chunk':>16}")
+    for name, chunks in (("whole fields", {"time": 20}), ("split", {"time": 20, "lat": 60})):
+        obs = synthetic.observations(0, 240, 120).chunk(chunks)
+        build = []
+        for _ in range(6):  # the first one loads torch
+            start = perf_counter()
+            maps = obs.fourdvar.reconstruct(model)
+            build.append(1e3 * (perf_counter() - start) / maps.data.npartitions)
+        tasks = (len(maps.data.dask) - len(obs.data.dask)) / maps.data.npartitions
+        median = statistics.median(build[1:])
+        print(f"{name:28}{maps.data.npartitions:8}{tasks:14.1f}{median:16.3f}")
 
 
 def main() -> None:
     """Read the command line and run."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--memory", action="store_true", help="peak memory in place of times")
-    parser.add_argument("--lengths", type=int, nargs="+", default=[60, 240])
-    parser.add_argument("--workers", type=int, default=2)
     args = parser.parse_args()
-    if args.memory:
-        memory(tuple(args.lengths), args.workers)
-    else:
-        times(args.rounds)
-        graphs()
+    times(args.rounds)
+    graphs()
+    two_stages()
 
 
 if __name__ == "__main__":
