@@ -117,13 +117,11 @@ def reconstruct(
     check_numbers(inputs, problems)
     with problems.collect():
         model = as_model(obs, model, inputs)
+        if error_variance is not None and not _takes_error_variance(model):
+            what = "error_variance is of no use to this model"
+            problems.add(what, "leave it out, or use OptimalInterpolation")
     if error:
         _check_error(obs, model, problems)
-    unused = isinstance(model, Model) and not _takes_error_variance(model)
-    if error_variance is not None and unused:
-        problems.add(
-            "error_variance is of no use to this model", "leave it out, or use OptimalInterpolation"
-        )
     problems.raise_if_any()
     run = _Run(inputs, batch_size, device, progress)
     arrays = run.solve(model, extra.get("error_variance", []), error)

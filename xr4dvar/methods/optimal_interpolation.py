@@ -19,10 +19,12 @@ from xr4dvar.types import Role
 
 __all__ = ["OptimalInterpolation"]
 
-#: Windows are this many correlation lengths long, and overlap by so many.
+#: Windows are so many correlation lengths long, in y and x at least, and overlap by so many.
 WINDOW_LENGTHS, OVERLAP_LENGTHS = 12.0, 4.0
-#: Horizontal domains of up to so many cells are solved whole.
-WHOLE_CELLS = 1_100_000
+#: Cells of a window, as long as that leaves 12 lengths in y and x: a quarter of a gigabyte.
+WINDOW_CELLS = 6_000_000
+#: Cells of a window along y and x with lengths in km, whose root has a matrix for each wavenumber.
+METRIC_SIDE = 200
 
 Length = Mapping[str, UserLength] | str
 
@@ -33,8 +35,10 @@ class OptimalInterpolation:
 
     .. math:: x_a = m + B H^T (H B H^T + R)^{-1} (y - H m)
 
-    solved exactly for all observations of a window at once. Windows are 12 correlation lengths
-    long and blended over 4, so the map is that of the whole period to rounding.
+    solved for all observations of a window at once, to a residual of 1e-5. Windows are 12
+    correlation lengths long in time, in latitude and longitude at least as long or the whole
+    domain, and blended over 4: the map differs from that of the whole domain at once by 0.3 %
+    (tuned lengths) to 3 % (precise data, short lengths) of its error.
 
     Parameters
     ----------
@@ -144,16 +148,29 @@ class OptimalInterpolation:
         return Parameters({"variables": variables})
 
     def windows(self, grid: Grid, parameters: Parameters) -> dict[Role, Window]:
-        """Give windows of many correlation lengths; the whole of y and x where it fits."""
-        windows: dict[Role, Window] = {}
-        cells = math.prod(grid[role].size for role in ("y", "x") if role in grid.roles)
-        for role in grid.roles:
-            size, length = grid[role].size, _cells(role, grid, parameters)
-            patch = max(8, math.ceil(WINDOW_LENGTHS * length))
-            whole = size <= patch or (role != "time" and cells <= WHOLE_CELLS)
-            overlap = math.ceil(OVERLAP_LENGTHS * length)
-            windows[role] = Window(size, size) if whole else Window(patch, max(1, patch - overlap))
-        return windows
+        """Give windows of many correlation lengths, as large in y and x as memory allows."""
+        lengths = {role: _cells(role, grid, parameters) for role in grid.roles}
+        patches = {
+            role: min(grid[role].size, max(8, math.ceil(WINDOW_LENGTHS * length)))
+            for role, length in lengths.items()
+        }
+        metric = any(t["metric"] for v in parameters.settings["variables"] for t in v["terms"])
+        plane = [role for role in grid.roles if role != "time"]
+        whole = math.prod(grid[role].size for role in plane) * patches.get("time", 1)
+        larger = max(1.0, math.sqrt(WINDOW_CELLS / math.prod(patches.values())))
+        for role in plane:
+            if whole <= WINDOW_CELLS and not metric:
+                patches[role] = grid[role].size
+            else:
+                most = METRIC_SIDE if metric else grid[role].size
+                size = max(patches[role], min(most, int(larger * patches[role])))
+                patches[role] = min(grid[role].size, size)
+        return {
+            role: Window(patch, max(1, patch - math.ceil(OVERLAP_LENGTHS * lengths[role])))
+            if patch < grid[role].size
+            else Window(patch, patch)
+            for role, patch in patches.items()
+        }
 
     def fit(
         self, data: TrainingData, options: FitOptions, background: Solver | None = None
