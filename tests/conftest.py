@@ -9,13 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
-from hypothesis import settings
 
 import xr4dvar as xv
-
-# a busy machine is no failure
-settings.register_profile("xr4dvar", deadline=None)
-settings.load_profile("xr4dvar")
 
 _REPOSITORY = Path(__file__).resolve().parents[1]
 
