@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
@@ -16,11 +16,24 @@ __all__ = ["Solver", "State", "minimise"]
 
 @dataclass(frozen=True)
 class State:
-    """The current estimate `x` (B, V, T, Y, X), the steps done, and the solver's own memory."""
+    """Where a solver stands.
+
+    Parameters
+    ----------
+    x : Tensor, shape (B, V, T, Y, X)
+        The current estimate.
+    step : int
+        Steps done.
+    memory : object
+        What the solver takes along.
+    converged : Tensor of bool, shape (B,), optional
+        Samples that further steps would not change, from solvers that know.
+    """
 
     x: Tensor
     step: int = 0
     memory: Any = None
+    converged: Tensor | None = None
 
 
 class Solver(Protocol):
@@ -34,9 +47,15 @@ class Solver(Protocol):
 
 
 def minimise(
-    cost: Cost, solver: Solver, batch: Batch, steps: int, *, differentiable: bool = False
+    cost: Cost,
+    solver: Solver,
+    batch: Batch,
+    steps: int,
+    *,
+    start: State | None = None,
+    differentiable: bool = False,
 ) -> State:
-    """Run `steps` steps of `solver` on `cost`.
+    """Run `steps` steps of `solver` on `cost`, fewer where it says that all have converged.
 
     Parameters
     ----------
@@ -44,6 +63,8 @@ def minimise(
     solver : Solver
     batch : Batch
     steps : int
+    start : State, optional
+        Where to go on from. Default: the solver's own first state.
     differentiable : bool
         Keep the graph of all steps, so that training can differentiate through them. Else
         every step forgets the one before, and memory does not grow with the steps.
@@ -62,11 +83,13 @@ def minimise(
     >>> minimise(cost, GradientDescent(0.5), batch, steps=2).x.item()
     1.5
     """
-    state = solver.init(cost, batch)
+    state = solver.init(cost, batch) if start is None else start
     for _ in range(steps):
         state = solver.step(cost, batch, state, differentiable=differentiable)
         if not differentiable:
-            state = State(state.x.detach(), state.step, _detach(state.memory))
+            state = replace(state, x=state.x.detach(), memory=_detach(state.memory))
+        if state.converged is not None and bool(state.converged.all()):
+            break
     return state
 
 

@@ -1,0 +1,219 @@
+r"""Costs of states that follow each other in time.
+
+.. math:: U(x) = \tfrac12\sum_{t\,\text{observed}} |y_t - x_t|^2_R
+          + \tfrac12\sum_t |x_{t+1} - M(x_t)|^2_Q + \tfrac12 |x_0 - b|^2_B
+
+A state is all that a patch holds at one time: (B, V, T, Y, X) is read as (B, T, n). Each term is
+a term of a `Cost`, so that any solver minimises it, and adds itself to the normal equations of
+the Gauss-Newton method, whose matrix is block tridiagonal in time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from xr4dvar.batch import Batch
+from xr4dvar.covariance.matrix import CovarianceMatrix
+from xr4dvar.dynamics.integrators import Step
+
+__all__ = [
+    "ChainTerm",
+    "InitialStateTerm",
+    "ModelErrorTerm",
+    "NormalEquations",
+    "StateObservationTerm",
+    "from_states",
+    "jacobian",
+    "to_states",
+]
+
+
+def to_states(x: Tensor) -> Tensor:
+    """Read (B, V, T, Y, X) as a chain of states (B, T, n), variables first."""
+    return x.movedim(2, 1).flatten(2)
+
+
+def from_states(states: Tensor, like: Tensor) -> Tensor:
+    """Put a chain of states (B, T, n) back into the shape of ``like``, (B, V, T, Y, X)."""
+    _, variables, times, y, x = like.shape
+    return states.reshape(-1, times, variables, y, x).movedim(1, 2)
+
+
+@dataclass
+class NormalEquations:
+    """The quadratic model of a cost about a chain of states.
+
+    Parameters
+    ----------
+    diagonal : Tensor, shape (B, T, n, n)
+    below : Tensor, shape (B, T - 1, n, n)
+        Blocks below the diagonal: rows of t + 1, columns of t.
+    gradient : Tensor, shape (B, T, n)
+    """
+
+    diagonal: Tensor
+    below: Tensor
+    gradient: Tensor
+
+    @classmethod
+    def zeros(cls, states: Tensor) -> NormalEquations:
+        """Make the equations of no term at all."""
+        batch, times, n = states.shape
+        diagonal = states.new_zeros(batch, times, n, n)
+        return cls(diagonal, diagonal.new_zeros(batch, times - 1, n, n), torch.zeros_like(states))
+
+
+@runtime_checkable
+class ChainTerm(Protocol):
+    """A term of a cost that knows its normal equations along time."""
+
+    def add_to(self, equations: NormalEquations, states: Tensor, batch: Batch) -> None:
+        """Add the curvature and the gradient at a chain of states (B, T, n)."""
+
+
+class StateObservationTerm(nn.Module):
+    """Half the sum of ``|y - x|^2_R`` over what was observed, components that were not left out.
+
+    Parameters
+    ----------
+    covariance : CovarianceMatrix
+        R, of the errors of all components at one time.
+    """
+
+    def __init__(self, covariance: CovarianceMatrix):
+        super().__init__()
+        self.covariance = covariance
+
+    def forward(self, x: Tensor, batch: Batch) -> Tensor:
+        """Cost of each sample, shape (B,)."""
+        misfit = to_states(x - batch.y)
+        return 0.5 * (misfit * self._weighted(misfit, batch)).flatten(1).sum(1)
+
+    def add_to(self, equations: NormalEquations, states: Tensor, batch: Batch) -> None:
+        """Add the curvature and the gradient at a chain of states."""
+        misfit = states - to_states(batch.y)
+        if self.covariance.diagonal:
+            precision = to_states(batch.weight) * self.covariance.root**-2
+            equations.diagonal.diagonal(dim1=-2, dim2=-1).add_(precision)
+        else:
+            equations.diagonal += self._precision(to_states(batch.weight))
+        equations.gradient += self._weighted(misfit, batch)
+
+    def _weighted(self, misfit: Tensor, batch: Batch) -> Tensor:
+        """``R^-1`` of the observed components times the misfit (B, T, n)."""
+        weight = to_states(batch.weight)
+        if self.covariance.diagonal:
+            return weight * misfit / self.covariance.root.to(misfit.dtype) ** 2
+        return (self._precision(weight) @ misfit[..., None])[..., 0]
+
+    def _precision(self, weight: Tensor) -> Tensor:
+        """Inverse of the observed part of R, zero elsewhere, shape (B, T, n, n)."""
+        seen = (weight > 0).to(weight.dtype)
+        part = seen[..., None] * self.covariance.matrix().to(weight.dtype) * seen[..., None, :]
+        part = part + torch.diag_embed(1 - seen)
+        inverse: Tensor = torch.linalg.inv(part)
+        return seen[..., None] * inverse * seen[..., None, :]
+
+
+class ModelErrorTerm(nn.Module):
+    """Half the sum of ``|x_{t+1} - M(x_t)|^2_Q``: the weak constraint.
+
+    Parameters
+    ----------
+    step : callable
+        M, from states (..., n) to those one time later.
+    covariance : CovarianceMatrix
+        Q, of what the model gets wrong in one step.
+    """
+
+    def __init__(self, step: Step, covariance: CovarianceMatrix):
+        super().__init__()
+        self.step = step
+        self.covariance = covariance
+
+    def forward(self, x: Tensor, batch: Batch) -> Tensor:
+        """Cost of each sample, shape (B,)."""
+        states = to_states(x)
+        error = self.covariance.whiten(states[:, 1:] - self.step(states[:, :-1]))
+        return 0.5 * (error**2).flatten(1).sum(1)
+
+    def add_to(self, equations: NormalEquations, states: Tensor, batch: Batch) -> None:
+        """Add the curvature (first derivatives of M only) and the gradient."""
+        before = states[:, :-1]
+        tangent, after = jacobian(self.step, before)
+        precision = self.covariance.precision().to(states.dtype)
+        error = (states[:, 1:] - after) @ precision
+        weighted = precision @ tangent
+        equations.diagonal[:, 1:] += precision
+        equations.diagonal[:, :-1] += tangent.mT @ weighted
+        equations.below -= weighted
+        equations.gradient[:, 1:] += error
+        equations.gradient[:, :-1] -= (tangent.mT @ error[..., None])[..., 0]
+
+
+class InitialStateTerm(nn.Module):
+    """Half of ``|x_0 - b|^2_B``: what was known of the first state.
+
+    Parameters
+    ----------
+    mean : Tensor, shape (n,) or (B, n)
+        b, such as the mean of the climate, or the end of an earlier analysis.
+    covariance : CovarianceMatrix
+        B, of its errors.
+    """
+
+    mean: Tensor
+
+    def __init__(self, mean: Tensor, covariance: CovarianceMatrix):
+        super().__init__()
+        self.register_buffer("mean", mean)
+        self.covariance = covariance
+
+    def forward(self, x: Tensor, batch: Batch) -> Tensor:
+        """Cost of each sample, shape (B,)."""
+        anomaly = self.covariance.whiten(to_states(x)[:, 0] - self.mean.to(x.dtype))
+        return 0.5 * (anomaly**2).sum(-1)
+
+    def add_to(self, equations: NormalEquations, states: Tensor, batch: Batch) -> None:
+        """Add the curvature and the gradient."""
+        precision = self.covariance.precision().to(states.dtype)
+        equations.diagonal[:, 0] += precision
+        equations.gradient[:, 0] += (states[:, 0] - self.mean.to(states.dtype)) @ precision
+
+
+def jacobian(step: Step, states: Tensor) -> tuple[Tensor, Tensor]:
+    """Derivative of a step at each of many states, and the states after it.
+
+    Parameters
+    ----------
+    step : callable
+        From states (..., n) to states (..., n), each by itself.
+    states : Tensor, shape (..., n)
+
+    Returns
+    -------
+    derivative : Tensor, shape (..., n, n)
+        Rows: components after the step; columns: components before it.
+    after : Tensor, shape (..., n)
+
+    Examples
+    --------
+    >>> import torch
+    >>> from xr4dvar.chain import jacobian
+    >>> matrix, after = jacobian(lambda x: x**2, torch.tensor([3.0, 4.0]))
+    >>> matrix.tolist(), after.tolist()
+    ([[6.0, 0.0], [0.0, 8.0]], [9.0, 16.0])
+    """
+    n = states.shape[-1]
+    basis = torch.eye(n, dtype=states.dtype, device=states.device)
+    basis = basis.view(n, *[1] * (states.ndim - 1), n).expand(n, *states.shape)
+    with torch.enable_grad():
+        before = states.detach().requires_grad_()
+        after = step(before)
+        # no state sees another one: the gradient of a component of all of them is a row of each
+        (rows,) = torch.autograd.grad(after, before, basis, is_grads_batched=True)
+    return rows.movedim(0, -2), after.detach()

@@ -1,0 +1,23 @@
+"""Dynamics: tendencies ``f(x) = dx/dt``, steps ``x(t) -> x(t + dt)``, trajectories.
+
+A tendency and a step map states of shape (..., n) to states of the same shape. All are
+differentiable; none knows a grid, a label or a cost.
+"""
+
+from xr4dvar.dynamics.integrators import SCHEMES as SCHEMES
+from xr4dvar.dynamics.integrators import Flow as Flow
+from xr4dvar.dynamics.integrators import euler as euler
+from xr4dvar.dynamics.integrators import rk4 as rk4
+from xr4dvar.dynamics.integrators import trajectory as trajectory
+from xr4dvar.dynamics.lorenz63 import Lorenz63Tendency as Lorenz63Tendency
+from xr4dvar.dynamics.lorenz96 import Lorenz96Tendency as Lorenz96Tendency
+
+__all__ = [
+    "SCHEMES",
+    "Flow",
+    "Lorenz63Tendency",
+    "Lorenz96Tendency",
+    "euler",
+    "rk4",
+    "trajectory",
+]

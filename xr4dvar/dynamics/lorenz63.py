@@ -1,0 +1,52 @@
+"""The convection model of Lorenz (1963)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["Lorenz63Tendency"]
+
+
+class Lorenz63Tendency(nn.Module):
+    """``x' = sigma (y - x)``, ``y' = x (rho - z) - y``, ``z' = x y - beta z``.
+
+    Parameters
+    ----------
+    sigma, rho, beta : float
+        Without units; time is that of Lorenz.
+    learned : bool
+        Whether training may change them.
+
+    References
+    ----------
+    Lorenz 1963, https://doi.org/10.1175/1520-0469(1963)020%3C0130:DNF%3E2.0.CO;2
+
+    Examples
+    --------
+    >>> import torch
+    >>> from xr4dvar.dynamics import Lorenz63Tendency
+    >>> Lorenz63Tendency()(torch.tensor([1.0, 2.0, 3.0])).tolist()
+    [10.0, 23.0, -6.0]
+    """
+
+    def __init__(
+        self,
+        sigma: float = 10.0,
+        rho: float = 28.0,
+        beta: float = 8 / 3,
+        *,
+        learned: bool = False,
+    ):
+        super().__init__()
+        # float64 numbers of no dimension: products keep the precision of the state
+        self.sigma, self.rho, self.beta = (
+            nn.Parameter(torch.tensor(value, dtype=torch.float64), requires_grad=learned)
+            for value in (sigma, rho, beta)
+        )
+
+    def forward(self, state: Tensor) -> Tensor:
+        """Give the tendency of states (..., 3)."""
+        x, y, z = state.split(1, -1)
+        rates = self.sigma * (y - x), x * (self.rho - z) - y, x * y - self.beta * z
+        return torch.cat(rates, -1)

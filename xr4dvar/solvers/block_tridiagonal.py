@@ -1,0 +1,90 @@
+"""Symmetric positive definite systems that are block tridiagonal in time, many at once."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+__all__ = ["inverse", "marginals", "solve"]
+
+#: Up to this size a matrix is inverted by loops over its rows, each over all samples at once:
+#: LAPACK is called once a matrix, which for small ones is nearly all of its time.
+SMALL = 8
+
+
+def solve(diagonal: Tensor, below: Tensor, right: Tensor) -> Tensor:
+    """Solve by elimination forward in time and substitution back (Thomas's algorithm, in blocks).
+
+    Parameters
+    ----------
+    diagonal : Tensor, shape (B, T, n, n)
+    below : Tensor, shape (B, T - 1, n, n)
+        Blocks of rows t + 1 and columns t; those above the diagonal are their transposes.
+    right : Tensor, shape (B, T, n)
+
+    Returns
+    -------
+    Tensor, shape (B, T, n)
+        NaN where the matrix of a sample is not positive definite to rounding.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from xr4dvar.solvers.block_tridiagonal import solve
+    >>> ones = torch.ones(1, 2, 1, 1)
+    >>> solve(2 * ones, ones[:, :1], torch.tensor([[[3.0], [0.0]]])).flatten().tolist()
+    [2.0, -1.0]
+    """
+    inverses, links = _eliminate(diagonal, below)
+    forward = [right[:, 0]]
+    for t, link in enumerate(links):
+        forward.append(right[:, t + 1] - (link @ forward[-1][..., None])[..., 0])
+    solution = [(inverses[-1] @ forward[-1][..., None])[..., 0]]
+    for t in range(len(links) - 1, -1, -1):
+        # D_t^-1 f_t - link_t' x_{t+1}, for link_t = below_t D_t^-1
+        own = (inverses[t] @ forward[t][..., None])[..., 0]
+        solution.append(own - (links[t].mT @ solution[-1][..., None])[..., 0])
+    return torch.stack(solution[::-1], 1)
+
+
+def marginals(diagonal: Tensor, below: Tensor) -> Tensor:
+    """Blocks on the diagonal of the inverse, shape (B, T, n, n).
+
+    Of the Hessian of a cost these are the covariances of the analysis error at each time.
+    """
+    inverses, links = _eliminate(diagonal, below)
+    found = [inverses[-1]]
+    for t in range(len(links) - 1, -1, -1):
+        found.append(inverses[t] + links[t].mT @ found[-1] @ links[t])
+    return torch.stack(found[::-1], 1)
+
+
+def _eliminate(diagonal: Tensor, below: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+    """Inverses of the blocks left after elimination, and what links each time to the next."""
+    inverses, links = [inverse(diagonal[:, 0])], []
+    for t in range(below.shape[1]):
+        link = below[:, t] @ inverses[-1]
+        links.append(link)
+        inverses.append(inverse(diagonal[:, t + 1] - link @ below[:, t].mT))
+    return inverses, links
+
+
+def inverse(matrix: Tensor) -> Tensor:
+    """Invert symmetric positive definite matrices (..., n, n)."""
+    n = matrix.shape[-1]
+    if n > SMALL:
+        root, failed = torch.linalg.cholesky_ex(matrix)
+        inverted = torch.cholesky_inverse(root)
+        return torch.where((failed != 0)[..., None, None], torch.nan, inverted)
+    # sweeps of Gauss and Jordan; the pivots of a positive definite matrix are positive
+    a = matrix.clone()
+    for k in range(n):
+        pivot = a[..., k, k].clone()
+        pivot = torch.where(pivot > 0, pivot, torch.nan)
+        column = a[..., :, k].clone()
+        row = a[..., k, :] / pivot[..., None]
+        a -= column[..., :, None] * row[..., None, :]
+        a[..., k, :] = row
+        a[..., :, k] = -column / pivot[..., None]
+        a[..., k, k] = 1 / pivot
+    return a

@@ -1,0 +1,79 @@
+"""Gauss-Newton for chains of states, damped: exact linear algebra along time."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from xr4dvar.batch import Batch
+from xr4dvar.chain import ChainTerm, NormalEquations, from_states, to_states
+from xr4dvar.cost import Cost
+from xr4dvar.errors import InputError
+from xr4dvar.solvers.block_tridiagonal import solve
+from xr4dvar.solvers.levenberg_marquardt import Damping
+from xr4dvar.solvers.loop import State
+
+__all__ = ["GaussNewton", "normal_equations"]
+
+
+class GaussNewton(nn.Module):
+    r"""Solve ``(H + \lambda diag H) d = -g`` for all times at once; keep what lowers the cost.
+
+    H is the Gauss-Newton Hessian of a weak-constraint cost, block tridiagonal in time, solved
+    exactly. The damping of Levenberg and Marquardt is each sample's own.
+
+    Parameters
+    ----------
+    tolerance : float
+        A sample has converged when a step lowers its cost by less than this share.
+    damping : float
+        The first damping.
+    """
+
+    def __init__(self, tolerance: float = 1e-6, damping: float = 1e-3):
+        super().__init__()
+        self.tolerance = tolerance
+        self.damping = damping
+
+    def init(self, cost: Cost, batch: Batch, x: Tensor | None = None) -> State:
+        """Start from an estimate of all states; from zero where there is none."""
+        x = torch.zeros_like(batch.y) if x is None else x
+        with torch.no_grad():
+            start = Damping.start(cost(x, batch), self.damping)
+        return State(x, memory=start)
+
+    def step(
+        self, cost: Cost, batch: Batch, state: State, *, differentiable: bool = False
+    ) -> State:
+        """Take one step, in the samples where it helps."""
+        if differentiable:
+            raise InputError(
+                [("GaussNewton cannot be differentiated through", "use a gradient solver")]
+            )
+        damping: Damping = state.memory
+        with torch.no_grad():
+            equations = normal_equations(cost, to_states(state.x), batch)
+            held = equations.diagonal.diagonal(dim1=-2, dim2=-1)
+            held *= 1 + damping.value[:, None, None]
+            change = solve(equations.diagonal, equations.below, equations.gradient)
+            trial = state.x - from_states(change, state.x)
+            better, damping = damping.judge(cost(trial, batch), self.tolerance)
+            x = torch.where(better.view(-1, 1, 1, 1, 1), trial, state.x)
+        return State(x, state.step + 1, damping, damping.converged)
+
+
+def normal_equations(cost: Cost, states: Tensor, batch: Batch) -> NormalEquations:
+    """Curvature and gradient of a cost at a chain of states (B, T, n).
+
+    Raises
+    ------
+    InputError
+        A term of the cost is no term of a chain of states.
+    """
+    equations = NormalEquations.zeros(states)
+    for term in cost.terms:
+        if not isinstance(term, ChainTerm):
+            what = f"{type(term).__name__} has no normal equations along time"
+            raise InputError([(what, "use another solver, such as GradientDescent")])
+        term.add_to(equations, states, batch)
+    return equations

@@ -1,0 +1,86 @@
+"""Strong constraint: the model is exact, and the first state is all there is to find."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from xr4dvar.batch import Batch
+from xr4dvar.chain import from_states, jacobian, to_states
+from xr4dvar.cost import Cost
+from xr4dvar.dynamics.integrators import Step, trajectory
+from xr4dvar.errors import InputError
+from xr4dvar.solvers.block_tridiagonal import inverse
+from xr4dvar.solvers.gauss_newton import normal_equations
+from xr4dvar.solvers.levenberg_marquardt import Damping
+from xr4dvar.solvers.loop import State
+
+__all__ = ["Shooting", "sensitivities"]
+
+
+class Shooting(nn.Module):
+    """Gauss-Newton in the first state; the others follow from the model.
+
+    Parameters
+    ----------
+    step : callable
+        The model, from states (..., n) to those one time later.
+    tolerance : float
+        A sample has converged when a step lowers its cost by less than this share.
+    damping : float
+        The first damping.
+    """
+
+    def __init__(self, step: Step, tolerance: float = 1e-8, damping: float = 1e-3):
+        super().__init__()
+        self.model = step
+        self.tolerance = tolerance
+        self.damping = damping
+
+    def init(self, cost: Cost, batch: Batch, x: Tensor | None = None) -> State:
+        """Start from the trajectory of the first state of an estimate, zero if there is none."""
+        x = torch.zeros_like(batch.y) if x is None else x
+        with torch.no_grad():
+            x = self._run(to_states(x)[:, 0], x)
+            return State(x, memory=Damping.start(cost(x, batch), self.damping))
+
+    def step(
+        self, cost: Cost, batch: Batch, state: State, *, differentiable: bool = False
+    ) -> State:
+        """Move the first state, in the samples where it helps."""
+        if differentiable:
+            raise InputError(
+                [("Shooting cannot be differentiated through", "use a gradient solver")]
+            )
+        damping: Damping = state.memory
+        with torch.no_grad():
+            states = to_states(state.x)
+            matrix, gradient = self._normal(cost, states, batch)
+            matrix.diagonal(dim1=-2, dim2=-1).mul_(1 + damping.value[:, None])
+            change = (inverse(matrix) @ gradient[..., None])[..., 0]
+            trial = self._run(states[:, 0] - change, state.x)
+            better, damping = damping.judge(cost(trial, batch), self.tolerance)
+            x = torch.where(better.view(-1, 1, 1, 1, 1), trial, state.x)
+        return State(x, state.step + 1, damping, damping.converged)
+
+    def _run(self, first: Tensor, like: Tensor) -> Tensor:
+        return from_states(trajectory(self.model, first, like.shape[2]), like)
+
+    def _normal(self, cost: Cost, states: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Curvature (B, n, n) and gradient (B, n) with respect to the first state."""
+        equations = normal_equations(cost, states, batch)
+        by_first = sensitivities(self.model, states)
+        matrix = (by_first.mT @ equations.diagonal @ by_first).sum(1)
+        gradient = (by_first.mT @ equations.gradient[..., None]).sum(1)[..., 0]
+        return matrix, gradient
+
+
+def sensitivities(step: Step, states: Tensor) -> Tensor:
+    """Derivative of each state of a trajectory (B, T, n) by its first one, (B, T, n, n)."""
+    tangent, _ = jacobian(step, states[:, :-1])
+    n = states.shape[-1]
+    eye = torch.eye(n, dtype=states.dtype, device=states.device)
+    found = [eye.expand(len(states), n, n)]
+    for t in range(states.shape[1] - 1):
+        found.append(tangent[:, t] @ found[-1])
+    return torch.stack(found, 1)
