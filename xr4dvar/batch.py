@@ -47,6 +47,12 @@ class Batch:
         observed = torch.isfinite(y)
         return cls(torch.where(observed, y, 0.0), observed.to(y.dtype), context)
 
+    def take(self, index: Tensor) -> Batch:
+        """Only some of the samples, by their numbers; one may be taken more than once."""
+        context = None if self.context is None else self.context[index]
+        coordinates = {name: values[index] for name, values in self.coordinates.items()}
+        return Batch(self.y[index], self.weight[index], context, coordinates)
+
 
 def coarsen(batch: Batch, factor: int) -> Batch:
     """Merge cells of a batch, ``factor`` x ``factor`` in y and x.

@@ -100,7 +100,7 @@ def lorenz():
 
 
 def perturbed(truth, size=1.0):
-    return truth[:, None, ..., None] + size * torch.sin(torch.arange(60.0))[:, None, None]
+    return truth[:, None, ..., None] + size * torch.cos(torch.arange(60.0))[:, None, None]
 
 
 def gradient_norm(cost, x, batch):
@@ -192,3 +192,28 @@ def test_no_graph_goes_through(lorenz, solver):
     _, _, batch, terms = lorenz
     with pytest.raises(InputError, match="cannot be differentiated through"):
         minimise(Cost(terms), solver, batch, 1, differentiable=True)
+
+
+def test_windows_that_have_converged_are_left_alone(lorenz, monkeypatch):
+    """What is left gets smaller, and ends where it would have ended among all."""
+    model, truth, batch, terms = lorenz
+    cost = Cost(terms)
+    solver = Shooting(model, tolerance=1e-10)
+    x = perturbed(truth, torch.tensor([0.0, 0.0, 0.0, 0.0, 9.0, 9.0]).view(6, 1, 1, 1, 1))
+    sizes = []
+    step = Shooting.step
+
+    def counted(self, cost, batch, state, **options):
+        sizes.append(len(state.x))
+        return step(self, cost, batch, state, **options)
+
+    monkeypatch.setattr(Shooting, "step", counted)
+    state = minimise(cost, solver, batch, 100, start=solver.init(cost, batch, x))
+    assert sizes[0] == 6
+    assert sizes[-1] < 6
+    assert sorted(sizes, reverse=True) == sizes
+    assert state.converged.all()
+    for n in range(6):
+        one = batch.take(torch.tensor([n]))
+        alone = minimise(cost, solver, one, 100, start=solver.init(cost, one, x[n : n + 1]))
+        torch.testing.assert_close(state.x[n], alone.x[0])

@@ -37,6 +37,18 @@ class Damping:
         """Begin at an estimate of this cost."""
         return cls(torch.full_like(cost, value), cost, torch.zeros_like(cost, dtype=torch.bool))
 
+    def take(self, index: Tensor) -> Damping:
+        """Only some of the samples."""
+        return Damping(self.value[index], self.cost[index], self.converged[index])
+
+    def put(self, index: Tensor, part: Damping) -> Damping:
+        """All samples, with those of `take` as they are now."""
+        return Damping(
+            self.value.index_copy(0, index, part.value),
+            self.cost.index_copy(0, index, part.cost),
+            self.converged.index_copy(0, index, part.converged),
+        )
+
     def judge(self, trial: Tensor, tolerance: float) -> tuple[Tensor, Damping]:
         """Say which samples take a trial step of these costs, and how to go on.
 

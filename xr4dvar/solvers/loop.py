@@ -35,6 +35,19 @@ class State:
     memory: Any = None
     converged: Tensor | None = None
 
+    def take(self, index: Tensor) -> State:
+        """Only some of the samples; the solver's memory must know how."""
+        converged = None if self.converged is None else self.converged[index]
+        return State(self.x[index], self.step, self.memory.take(index), converged)
+
+    def put(self, index: Tensor, part: State) -> State:
+        """All samples, with those of `take` as they are now."""
+        converged = self.converged
+        if converged is not None and part.converged is not None:
+            converged = converged.index_copy(0, index, part.converged)
+        x, memory = self.x.index_copy(0, index, part.x), self.memory.put(index, part.memory)
+        return State(x, part.step, memory, converged)
+
 
 class Solver(Protocol):
     """What the loop needs of a solver."""
@@ -84,11 +97,19 @@ def minimise(
     1.5
     """
     state = solver.init(cost, batch) if start is None else start
-    for _ in range(steps):
+    for done in range(1, steps + 1):
         state = solver.step(cost, batch, state, differentiable=differentiable)
         if not differentiable:
             state = replace(state, x=state.x.detach(), memory=_detach(state.memory))
-        if state.converged is not None and bool(state.converged.all()):
+        if state.converged is None:
+            continue
+        going = torch.nonzero(~state.converged)[:, 0]
+        if 2 * len(going) < len(state.x):  # the others need not be looked at any more
+            if len(going):
+                part = minimise(
+                    cost, solver, batch.take(going), steps - done, start=state.take(going)
+                )
+                state = state.put(going, part)
             break
     return state
 
