@@ -4,7 +4,16 @@ from .errors import InputError, ModelFileError
 from .fitting import fit
 from .holding_out import hold_out
 from .labels import mask
-from .methods import FourDVarNet, LinearInterpolation, OptimalInterpolation, Training
+from .methods import (
+    ODE,
+    FourDVar,
+    FourDVarNet,
+    LinearInterpolation,
+    Lorenz63,
+    Lorenz96,
+    OptimalInterpolation,
+    Training,
+)
 from .model import Model
 from .options import set_options
 from .persistence import load
@@ -15,9 +24,13 @@ from .scoring import score
 from .version import __version__
 
 __all__ = [
+    "ODE",
+    "FourDVar",
     "FourDVarNet",
     "InputError",
     "LinearInterpolation",
+    "Lorenz63",
+    "Lorenz96",
     "Model",
     "ModelFileError",
     "OptimalInterpolation",

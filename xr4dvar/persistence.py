@@ -13,6 +13,7 @@ import numpy as np
 
 from xr4dvar.errors import InputError, ModelFileError, Problems
 from xr4dvar.methods import Parameters, check_method, from_config
+from xr4dvar.methods.configuration import functions_of
 from xr4dvar.model import Model
 from xr4dvar.version import __version__
 
@@ -40,6 +41,9 @@ def save(model: Model, path: str | PathLike[str], *, overwrite: bool = False) ->
     from safetensors.numpy import save as to_bytes
 
     target = Path(path)
+    if functions := functions_of(model.method):
+        what = f"{' and '.join(functions)} is a function, which no file can hold"
+        raise InputError([(what, "keep the code that makes the model, and fit again")])
     _check_target(target, overwrite)
     header = {
         "format": FORMAT,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -15,6 +15,9 @@ ROLES: tuple[Role, ...] = ("time", "y", "x")
 
 FloatArray: TypeAlias = npt.NDArray[np.floating[Any]]
 BoolArray: TypeAlias = npt.NDArray[np.bool_]
+
+#: Variances of the components of a state: one for all, one each, or a covariance matrix.
+Variances: TypeAlias = float | Sequence[float] | Sequence[Sequence[float]] | FloatArray
 
 #: What the verbs take: one variable or several on the same grid.
 Labelled: TypeAlias = xr.DataArray | xr.Dataset

@@ -21,7 +21,9 @@ def rate96(_, s):
 
 
 @pytest.mark.parametrize(
-    ("ds", "rate"), [(lorenz63(2), rate63), (lorenz96(2, dt=0.005, steps=50), rate96)], ids=["63", "96"]
+    ("ds", "rate"),
+    [(lorenz63(2), rate63), (lorenz96(2, dt=0.005, steps=50), rate96)],
+    ids=["63", "96"],
 )
 def test_windows_are_trajectories_of_the_model(ds, rate):
     for states in ds.truth.values:

@@ -45,6 +45,19 @@ def test_descending_axis_ascends(make_obs: MakeObs) -> None:
     assert lat.spacing == 1.0
 
 
+def test_names_along_an_axis_that_is_said_to_be_one_are_counted() -> None:
+    grid = grid_of(line("component", ["x", "y", "z"], axis="X"))
+    assert grid.roles == ("x",)
+    assert grid["x"].values.tolist() == [0.0, 1.0, 2.0]
+    assert grid["x"].units == "1"
+
+
+def test_names_say_nothing_of_an_axis_by_themselves() -> None:
+    """A coordinate `x` of names, such as those of stations, is no place."""
+    obs = line("x", ["a", "b"]).expand_dims(time=3)
+    assert "x" not in grid_of(obs, time="time").roles
+
+
 def test_single_point_has_spacing_one() -> None:
     lat = grid_of(line("lat", [40.0]))["y"]
     assert (lat.spacing, lat.uniform, lat.descending) == (1.0, True, False)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from xr4dvar.errors import InputError
+from xr4dvar.types import Variances
 
 __all__ = ["CovarianceMatrix"]
 
@@ -40,9 +39,7 @@ class CovarianceMatrix(nn.Module):
 
     root: Tensor
 
-    def __init__(
-        self, value: float | Sequence[float] | np.ndarray, size: int, name: str = "covariance"
-    ):
+    def __init__(self, value: Variances, size: int, name: str = "covariance"):
         super().__init__()
         matrix = np.asarray(value, dtype=np.float64)
         if matrix.ndim == 0:

@@ -59,7 +59,7 @@ def lorenz63(
     noise_variance : float
         Of the observations.
     truth : {"accurate", "rk45"}
-        Runge and Kutta's fourth order at a tenth of `dt` (to 1e-9 over a window), or what
+        Runge and Kutta's fourth order at a tenth of `dt` (to 1e-6 over a window), or what
         ``scipy.integrate.solve_ivp`` gives by default, as in the course notebooks.
     seed : int
         Other seeds give other starts, so trajectories that are disjoint.

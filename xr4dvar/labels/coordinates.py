@@ -91,6 +91,9 @@ def read_coordinate(
     if name is None:
         logger.info("%r has no coordinate: its points are counted", dim)
         return from_values(dim, np.arange(obs.sizes[dim], dtype=np.float64), "1", problems)
+    if role != "time" and obs.coords[name].dtype.kind in "UT":
+        logger.info("%r holds names: they are counted", name)
+        return from_values(name, np.arange(obs.sizes[dim], dtype=np.float64), "1", problems)
     read = to_days if role == "time" else to_numbers
     numbers = read(obs.coords[name], problems)
     if numbers is None:

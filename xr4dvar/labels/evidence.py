@@ -144,7 +144,7 @@ def _hints(
     role: Role, coordinate: xr.DataArray, dims: tuple[str, ...], how: Literal["cf", "guess"]
 ) -> list[Hint]:
     own = tuple(str(dim) for dim in coordinate.dims)
-    if not set(own) <= set(dims) or coordinate.dtype.kind in "UST":
+    if not set(own) <= set(dims) or (how == "guess" and coordinate.dtype.kind in "UST"):
         return []
     if len(own) == 1:
         return [Hint(role, own[0], own, str(coordinate.name), how)]

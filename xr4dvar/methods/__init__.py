@@ -16,16 +16,23 @@ from xr4dvar.methods.base import (
     check_method,
 )
 from xr4dvar.methods.configuration import from_config, to_config
+from xr4dvar.methods.dynamics import ODE, Dynamics, Lorenz63, Lorenz96
+from xr4dvar.methods.fourdvar import FourDVar
 from xr4dvar.methods.fourdvarnet import FourDVarNet
 from xr4dvar.methods.linear_interpolation import LinearInterpolation
 from xr4dvar.methods.optimal_interpolation import OptimalInterpolation
 from xr4dvar.methods.training_options import Training
 
 __all__ = [
+    "ODE",
+    "Dynamics",
     "FitOptions",
+    "FourDVar",
     "FourDVarNet",
     "KnowsError",
     "LinearInterpolation",
+    "Lorenz63",
+    "Lorenz96",
     "MapsPoints",
     "Method",
     "OptimalInterpolation",

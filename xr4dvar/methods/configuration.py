@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
@@ -30,11 +31,36 @@ def to_config(value: Any) -> Any:
         return {str(key): to_config(item) for key, item in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str):
         return [to_config(item) for item in value]
-    if isinstance(value, np.bool_ | np.integer | np.floating):
-        return value.item()
+    if isinstance(value, np.ndarray | np.bool_ | np.integer | np.floating):
+        return value.tolist()
+    if callable(value):
+        return f"<{getattr(value, '__qualname__', type(value).__name__)} {_digest(value)}>"
     if value is None or isinstance(value, str | int | float | bool):
         return value
     return str(value)
+
+
+def functions_of(value: Any, where: str = "") -> list[str]:
+    """Name the settings of a method that are functions, which no file can hold.
+
+    Examples
+    --------
+    >>> from xr4dvar.methods.configuration import functions_of
+    >>> functions_of(xv.FourDVar(xv.ODE(abs, dt=0.1), error_variance=1.0))
+    ['tendency of ODE']
+    """
+    if is_dataclass(value):
+        own = ((field.name, getattr(value, field.name)) for field in fields(value))
+        name = type(value).__name__
+        return [found for key, v in own for found in functions_of(v, f"{key} of {name}")]
+    return [where] if callable(value) else []
+
+
+def _digest(function: Any) -> str:
+    """What a function does, its code and all that it refers to: another one has another digest."""
+    import cloudpickle
+
+    return hashlib.blake2b(cloudpickle.dumps(function), digest_size=8).hexdigest()
 
 
 def from_config(config: Any) -> Any:

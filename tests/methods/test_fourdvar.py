@@ -1,0 +1,193 @@
+"""4DVar through the verbs: near the truth where it can be, labels kept, errors for users."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+
+import xr4dvar as xv
+
+MODEL = xv.Lorenz63(dt=0.02)
+
+
+@pytest.fixture(scope="module")
+def ds() -> xr.Dataset:
+    """Eight windows of which all components are seen, seldom."""
+    seen = {"observed": ("x", "y", "z"), "every": 8, "first": 4, "last": 99}
+    return xv.datasets.lorenz63(8, steps=100, noise_variance=1.0, seed=3, **seen)
+
+
+def assimilation(**settings) -> xv.FourDVar:
+    return xv.FourDVar(MODEL, error_variance=1.0, **{"climate": 400, "starts": 3, **settings})
+
+
+@pytest.fixture(scope="module")
+def strong(ds: xr.Dataset) -> xr.DataArray:
+    return ds.obs.fourdvar.reconstruct(assimilation())
+
+
+def mse(maps: xr.DataArray, ds: xr.Dataset) -> xr.DataArray:
+    return ((maps - ds.truth) ** 2).mean(("time", "component"))
+
+
+def test_strong_constraint_comes_near_the_truth(ds, strong):
+    """12 observations of each of three numbers, of variance 1."""
+    assert float(mse(strong, ds).median()) < 0.25
+    linear = ds.obs.fourdvar.reconstruct(xv.LinearInterpolation())
+    assert float(mse(strong, ds).mean()) < 0.1 * float(mse(linear, ds).mean())
+
+
+def test_labels_and_precision_are_kept(ds, strong):
+    assert strong.dims == ds.obs.dims
+    assert strong.dtype == ds.obs.dtype
+    xr.testing.assert_identical(strong.coords.to_dataset(), ds.obs.coords.to_dataset())
+    assert "FourDVar" in strong.attrs["history"]
+
+
+def test_a_small_model_error_comes_near_the_strong_constraint(ds, strong):
+    weak = ds.obs.fourdvar.reconstruct(assimilation(model_error_variance=1e-6))
+    assert float(mse(weak, ds).mean()) == pytest.approx(float(mse(strong, ds).mean()), rel=0.1)
+
+
+def test_a_wrong_model_wants_a_weak_constraint(ds):
+    wrong = xv.Lorenz63(dt=0.02, rho=26.0)
+    errors = [
+        float(
+            mse(ds.obs.fourdvar.reconstruct(xv.FourDVar(wrong, 1.0, q, 3, climate=400)), ds).mean()
+        )
+        for q in (None, 1e-2)
+    ]
+    assert errors[1] < 0.7 * errors[0]
+
+
+def test_the_unobserved_truth_is_not_looked_at(ds, strong):
+    """Numbers under the gaps change nothing, to the bit."""
+    noise = np.random.default_rng(0).normal(size=ds.truth.shape)
+    seen = ds.obs.notnull()
+    truth = ds.truth.where(seen, noise)
+    obs = (truth + (ds.obs - ds.truth)).where(seen)
+    maps = obs.fourdvar.reconstruct(assimilation())
+    np.testing.assert_allclose(maps.values, strong.values, atol=1e-9)
+
+
+def test_chunks_of_windows_are_solved_lazily_and_alike(ds, strong):
+    chunked = ds.obs.chunk(window=3)
+    with xv.testing.raise_if_dask_computes():
+        lazy = chunked.fourdvar.reconstruct(assimilation())
+    assert lazy.chunks == chunked.chunks
+    xr.testing.assert_allclose(lazy.compute(), strong, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "order", [("component", "time", "window"), ("time", "window", "component")]
+)
+def test_any_order_of_dimensions(ds, strong, order):
+    maps = ds.obs.transpose(*order).fourdvar.reconstruct(assimilation())
+    assert maps.dims == order
+    xr.testing.assert_allclose(maps.transpose(*strong.dims), strong, atol=1e-6)
+
+
+def test_components_may_be_variables_of_a_dataset(ds, strong):
+    variables = ds.obs.to_dataset("component")
+    maps = variables.fourdvar.reconstruct(assimilation())
+    expected = strong.to_dataset("component")
+    for name in "xyz":
+        np.testing.assert_allclose(maps[name].values, expected[name].values, atol=1e-6)
+
+
+def test_any_function_of_torch_is_a_model(ds, strong):
+    def f(s):
+        x, y, z = s.split(1, -1)
+        return torch.cat([10 * (y - x), x * (28 - z) - y, x * y - 8 / 3 * z], -1)
+
+    method = xv.FourDVar(xv.ODE(f, dt=0.02), 1.0, climate=400, starts=3)
+    maps = ds.obs.fourdvar.reconstruct(method)
+    xr.testing.assert_allclose(maps, strong, atol=1e-5)
+
+
+def test_the_climate_is_that_of_the_target(ds):
+    """With another climate the same observations give another map of what they do not say."""
+    shifted = ds.truth * 0 + 100.0 + ds.truth
+    seen = ds.obs.where(ds.time > 0.5)
+    model = seen.fourdvar.fit(assimilation(), target=shifted)
+    assert model.parameters.arrays["climate"].mean() == pytest.approx(
+        float(shifted.mean()), rel=0.1
+    )
+    own = seen.fourdvar.fit(assimilation())
+    states = own.parameters.arrays["climate"]
+    np.testing.assert_allclose(states[:, :2].mean(0), 0, atol=2)
+    assert states[:, 2].mean() == pytest.approx(23.5, abs=1)
+
+
+def test_observations_of_their_own_variance(ds):
+    """Wrong ones that are said to be wrong do no harm."""
+    bad = xr.zeros_like(ds.obs, dtype=bool)
+    bad[:, 12::24] = True  # every third time of observation
+    wrong = ds.obs.where(~bad, ds.obs + 20.0)
+    variance = xr.ones_like(ds.obs).where(~bad, 1e6)
+    told = wrong.fourdvar.reconstruct(assimilation(), error_variance=variance)
+    not_told = wrong.fourdvar.reconstruct(assimilation())
+    assert float(mse(told, ds).median()) < 0.05 * float(mse(not_told, ds).median())
+
+
+def test_a_window_without_observations_is_said(ds, caplog):
+    empty = ds.obs.where(ds.window != 2)
+    with caplog.at_level(logging.WARNING, "xr4dvar"):
+        maps = empty.fourdvar.reconstruct(assimilation())
+    assert "1 windows have no observation" in caplog.text
+    assert np.isfinite(maps.values).all()
+
+
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        (xv.FourDVar(xv.Lorenz63(), -1.0), "error_variance is -1"),
+        (xv.FourDVar(xv.Lorenz63(), [1.0, 2.0]), r"shape \(2,\), the state has 3 components"),
+        (xv.FourDVar(xv.Lorenz63(), 1.0, np.eye(2)), "model_error_variance has shape"),
+        (xv.FourDVar(xv.Lorenz63(dt=0.0), 1.0), "dt is 0.0"),
+        (xv.FourDVar(xv.Lorenz63(scheme="ab2"), 1.0), "scheme is 'ab2'"),
+        (xv.FourDVar("l63", 1.0), "dynamics is 'l63'; fix: give a model"),
+        (xv.FourDVar(xv.ODE(3, dt=0.1), 1.0), "tendency is 3, not a function"),
+        (xv.FourDVar(xv.Lorenz63(), 1.0, starts=0), "starts is 0"),
+        (xv.FourDVar(xv.ODE(lambda x: x[..., :1], 0.01), 1.0), "gives states of shape"),
+        (xv.FourDVar(xv.ODE(lambda x: x**3, 0.1), 1.0), "runs out of bounds"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(ds, method, message):
+    with pytest.raises(xv.InputError, match=message):
+        ds.obs.fourdvar.reconstruct(method)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda a: a.drop_vars("component"), 'dims={"x": "component"}'),
+        (lambda a: a.isel(component=[0, 1]), "Lorenz63 has 3 components, the data's state 2"),
+        (lambda a: a.isel(time=[0, 1, 2, 7]), "'time' is not evenly spaced"),
+        (lambda a: a.isel(time=0, drop=True), "no time axis"),
+    ],
+)
+def test_data_that_the_model_does_not_fit_are_refused(ds, change, message):
+    with pytest.raises(xv.InputError) as caught:
+        change(ds.obs).fourdvar.reconstruct(assimilation())
+    assert message in str(caught.value)
+
+
+def test_a_model_goes_into_a_file_and_comes_back(ds, strong, tmp_path):
+    model = ds.obs.fourdvar.fit(assimilation(model_error_variance=1e-6 * np.eye(3)))
+    model.save(tmp_path / "model.safetensors")
+    again = xv.load(tmp_path / "model.safetensors")
+    assert again.digest == model.digest
+    maps = [ds.obs[:2].fourdvar.reconstruct(one) for one in (model, again)]
+    xr.testing.assert_identical(maps[0].drop_attrs(), maps[1].drop_attrs())
+
+
+def test_a_function_of_ones_own_cannot_be_saved(ds, tmp_path):
+    model = ds.obs.fourdvar.fit(xv.FourDVar(xv.ODE(lambda x: -x, 0.1), 1.0, climate=10))
+    with pytest.raises(xv.InputError, match="tendency of ODE is a function"):
+        model.save(tmp_path / "model.safetensors")
+    assert not list(tmp_path.iterdir())

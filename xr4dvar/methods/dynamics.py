@@ -1,0 +1,174 @@
+"""Dynamics as configuration: which model, which scheme, which step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
+
+from xr4dvar.arguments import check_choice, check_number
+from xr4dvar.errors import InputError, Problems
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from xr4dvar.dynamics.integrators import Step
+
+__all__ = ["ODE", "Dynamics", "Lorenz63", "Lorenz96"]
+
+
+@runtime_checkable
+class Dynamics(Protocol):
+    """What moves a state on in time."""
+
+    @property
+    def dt(self) -> float:
+        """Longest step, in the units of the time axis."""
+
+    @property
+    def components(self) -> int | None:
+        """Numbers of a state; None for any."""
+
+    def check(self, problems: Problems) -> None:
+        """Note every setting that cannot be used."""
+
+    def flow(self, interval: float, substeps: int) -> Step:
+        """Give the map from states (..., n) to those an interval later."""
+
+
+@dataclass(frozen=True)
+class Lorenz63:
+    """The convection model of Lorenz (1963), three components.
+
+    Parameters
+    ----------
+    dt : float
+        Longest step of the integration, in the units of the time axis.
+    scheme : {"rk4", "euler"}
+    sigma, rho, beta : float
+        Without units.
+
+    References
+    ----------
+    Lorenz 1963, https://doi.org/10.1175/1520-0469(1963)020%3C0130:DNF%3E2.0.CO;2
+
+    Examples
+    --------
+    >>> xv.Lorenz63(dt=0.01, rho=30.0).components
+    3
+    """
+
+    dt: float = 0.01
+    scheme: str = "rk4"
+    sigma: float = 10.0
+    rho: float = 28.0
+    beta: float = 8 / 3
+
+    components: ClassVar[int] = 3
+
+    def check(self, problems: Problems) -> None:
+        """Note every setting that cannot be used."""
+        _check_scheme(self.dt, self.scheme, problems)
+
+    def flow(self, interval: float, substeps: int) -> Step:
+        """Give the map from states (..., 3) to those an interval later."""
+        from xr4dvar.dynamics import Flow, Lorenz63Tendency
+
+        tendency = Lorenz63Tendency(self.sigma, self.rho, self.beta)
+        return Flow(tendency, interval, self.scheme, substeps)
+
+
+@dataclass(frozen=True)
+class Lorenz96:
+    """The model of Lorenz (1996), on a ring of any number of sites.
+
+    Parameters
+    ----------
+    dt : float
+        Longest step of the integration, in the units of the time axis.
+    scheme : {"rk4", "euler"}
+    forcing : float
+        F, without units.
+
+    References
+    ----------
+    Lorenz 1996, Predictability: a problem partly solved, ECMWF Seminar on Predictability.
+
+    Examples
+    --------
+    >>> xv.Lorenz96(dt=0.05).forcing
+    8.0
+    """
+
+    dt: float = 0.05
+    scheme: str = "rk4"
+    forcing: float = 8.0
+
+    components: ClassVar[None] = None
+
+    def check(self, problems: Problems) -> None:
+        """Note every setting that cannot be used."""
+        _check_scheme(self.dt, self.scheme, problems)
+
+    def flow(self, interval: float, substeps: int) -> Step:
+        """Give the map from states (..., n) to those an interval later."""
+        from xr4dvar.dynamics import Flow, Lorenz96Tendency
+
+        return Flow(Lorenz96Tendency(self.forcing), interval, self.scheme, substeps)
+
+
+@dataclass(frozen=True)
+class ODE:
+    """Any ordinary differential equation, ``dx/dt = f(x)``.
+
+    Parameters
+    ----------
+    tendency : callable
+        f, a function or module of torch: states (..., n) to their rates of change (..., n). The
+        components are those of the data, variables first, then y, then x.
+    dt : float
+        Longest step of the integration, in the units of the time axis.
+    scheme : {"rk4", "euler"}
+
+    Notes
+    -----
+    A model with a function of your own cannot be saved in a file: save its settings and make it
+    again.
+
+    Examples
+    --------
+    >>> xv.ODE(lambda x: -x, dt=0.1).scheme
+    'rk4'
+    """
+
+    tendency: Callable[[Tensor], Tensor]
+    dt: float
+    scheme: str = "rk4"
+
+    components: ClassVar[None] = None
+
+    def check(self, problems: Problems) -> None:
+        """Note every setting that cannot be used."""
+        _check_scheme(self.dt, self.scheme, problems)
+        tendency: object = self.tendency
+        if not callable(tendency):
+            what = f"tendency is {tendency!r}, not a function"
+            problems.add(what, "give f of dx/dt = f(x), such as lambda x: -x")
+
+    def flow(self, interval: float, substeps: int) -> Step:
+        """Give the map from states (..., n) to those an interval later."""
+        from xr4dvar.dynamics import Flow
+
+        def rates(x: Tensor) -> Tensor:
+            found = self.tendency(x)
+            if found.shape != x.shape:  # would be broadcast, and pass for a model
+                what = f"tendency gives states of shape {tuple(found.shape)} of {tuple(x.shape)}"
+                raise InputError([(what, "give a rate of change for each component")])
+            return found
+
+        return Flow(rates, interval, self.scheme, substeps)
+
+
+def _check_scheme(dt: object, scheme: object, problems: Problems) -> None:
+    check_number("dt", dt, problems)
+    check_choice("scheme", scheme, ("rk4", "euler"), problems)

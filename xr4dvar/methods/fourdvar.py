@@ -1,0 +1,149 @@
+"""4DVar with dynamics, as a method: weak or strong constraint, over whole windows of time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from xr4dvar.arguments import check_count
+from xr4dvar.errors import Problems
+from xr4dvar.labels import Grid
+from xr4dvar.methods.base import FitOptions, Parameters, Solver, Window
+from xr4dvar.methods.dynamics import Dynamics
+from xr4dvar.methods.training_data import TrainingData
+from xr4dvar.types import Role, Variances
+
+__all__ = ["FourDVar"]
+
+
+@dataclass(frozen=True)
+class FourDVar:
+    r"""4DVar: the states that are closest to observations, model and climate at once.
+
+    .. math:: U(x) = \tfrac12\sum_{t\,\text{observed}} |y_t - x_t|^2_R
+              + \tfrac12\sum_t |x_{t+1} - M(x_t)|^2_Q + \tfrac12 |x_0 - b|^2_B
+
+    With a variance Q of the model's error all states of a window are looked for (weak
+    constraint); without, the model is exact and its first state is all there is to find (strong
+    constraint). Both by Gauss-Newton with the damping of Levenberg and Marquardt and exact
+    linear algebra along time, from several first guesses: the trajectories of the model's
+    climate that fit the observations best. From each, the model is taken to be loose first and
+    then less and less so, down to Q, which leads past most local minima. The state of least cost
+    is kept.
+
+    A state is all that the data hold at one time: variables, y and x. Time is one window;
+    further dimensions, such as ``window``, are windows each by itself.
+
+    Parameters
+    ----------
+    dynamics : Dynamics
+        The model M, such as `Lorenz63`, `Lorenz96` or `ODE`.
+    error_variance : float, sequence of float or matrix
+        R: variance of the observation errors, for all components or each, in the data's units
+        squared; a matrix where they are correlated.
+    model_error_variance : float, sequence of float or matrix, optional
+        Q: variance of what the model gets wrong from one time of the data to the next. Not given:
+        the model is exact.
+    starts : int
+        First guesses for each window.
+    steps : int
+        Most steps of each descent.
+    climate : int
+        States of the free run that b and B, mean and covariance of the climate, are taken from;
+        with `fit` and a target they are those of the target.
+
+    References
+    ----------
+    Le Dimet and Talagrand 1986, https://doi.org/10.3402/tellusa.v38i2.11706;
+    Tremolet 2006, https://doi.org/10.1256/qj.05.224;
+    Ye et al. 2015, https://doi.org/10.5194/npg-22-205-2015
+
+    Examples
+    --------
+    >>> ds = xv.datasets.lorenz63(windows=2, observed=("x", "y", "z"))
+    >>> method = xv.FourDVar(xv.Lorenz63(dt=0.01), error_variance=2.0, climate=500)
+    >>> maps = ds.obs.fourdvar.reconstruct(method)
+    >>> bool(((maps - ds.truth) ** 2).mean() < 1)
+    True
+    """
+
+    dynamics: Dynamics
+    error_variance: Variances
+    model_error_variance: Variances | None = None
+    starts: int = 5
+    steps: int = 100
+    climate: int = 2000
+
+    background: ClassVar[None] = None
+    takes_error_variance: ClassVar[bool] = True
+
+    def check(self, grid: Grid, names: Sequence[str]) -> None:
+        """Raise one `InputError` if model, variances or time axis cannot be used."""
+        from xr4dvar.covariance.matrix import CovarianceMatrix
+
+        problems = Problems()
+        for name in ("starts", "steps", "climate"):
+            check_count(name, getattr(self, name), problems)
+        dynamics: object = self.dynamics
+        if not isinstance(dynamics, Dynamics):
+            fix = "give a model, such as xr4dvar.Lorenz63() or xr4dvar.ODE(f, dt)"
+            problems.add(f"dynamics is {dynamics!r}", fix)
+            problems.raise_if_any()
+        self.dynamics.check(problems)
+        if "time" not in grid.roles:
+            problems.add("the data have no time axis", "name it, dims={'time': ...}")
+        elif not grid["time"].uniform:
+            name = grid["time"].name
+            problems.add(
+                f"{name!r} is not evenly spaced, and a model goes on in even steps",
+                f"put the observations on a finer, even axis: obs.reindex({name}=...) "
+                "leaves the times between without observations",
+            )
+        size = components(grid, names)
+        wanted = self.dynamics.components
+        if wanted is not None and wanted != size:
+            problems.add(
+                f"{type(self.dynamics).__name__} has {wanted} components, the data's state {size}",
+                'name the dimension that holds them, dims={"x": "component"}, '
+                "or give a Dataset of one variable a component",
+            )
+        else:
+            for name in ("error_variance", "model_error_variance"):
+                if (value := getattr(self, name)) is not None:
+                    with problems.collect():
+                        CovarianceMatrix(value, size, name)
+        problems.raise_if_any()
+
+    def known(self, grid: Grid, names: Sequence[str]) -> Parameters:
+        """Give the climate of a free run."""
+        from xr4dvar.methods.fourdvar_solve import run_freely
+
+        return run_freely(self, grid["time"].spacing, components(grid, names), seed=0)
+
+    def windows(self, grid: Grid, parameters: Parameters) -> dict[Role, Window]:
+        """Give the whole of time and of the state."""
+        return {role: Window(grid[role].size, grid[role].size) for role in grid.roles}
+
+    def fit(
+        self, data: TrainingData, options: FitOptions, background: Solver | None = None
+    ) -> Parameters:
+        """Take the climate from the target, or from a free run where there is none."""
+        from xr4dvar.methods.fourdvar_solve import run_freely, states_of
+
+        if data.supervised:
+            return states_of(self, data, options.seed)
+        spacing, size = data.grid["time"].spacing, components(data.grid, data.names)
+        return run_freely(self, spacing, size, options.seed)
+
+    def solver_for(self, parameters: Parameters, device: str) -> Solver:
+        """Give the function that completes windows."""
+        from xr4dvar.methods.fourdvar_solve import make_solver
+
+        return make_solver(self, parameters, device)
+
+
+def components(grid: Grid, names: Sequence[str]) -> int:
+    """Numbers of a state: variables times cells."""
+    return len(names) * math.prod(grid[role].size for role in grid.roles if role != "time")

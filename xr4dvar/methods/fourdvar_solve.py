@@ -1,0 +1,178 @@
+"""Fitting 4DVar (its climate) and solving with it."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from xr4dvar.batch import Batch
+from xr4dvar.chain import (
+    InitialStateTerm,
+    ModelErrorTerm,
+    StateObservationTerm,
+    from_states,
+)
+from xr4dvar.cost import Cost
+from xr4dvar.covariance.matrix import CovarianceMatrix
+from xr4dvar.dynamics.integrators import Step
+from xr4dvar.errors import InputError
+from xr4dvar.methods.base import Parameters, Patches, Solver
+from xr4dvar.methods.climate import Climate, closest, free_run
+from xr4dvar.methods.device import choose_device
+from xr4dvar.methods.training_data import TrainingData
+from xr4dvar.solvers import GaussNewton, Shooting, minimise
+from xr4dvar.types import FloatArray
+
+if TYPE_CHECKING:
+    from xr4dvar.methods.fourdvar import FourDVar
+
+log = logging.getLogger("xr4dvar")
+
+#: Model errors of the first stages, as shares of the variance of a step's change of the state.
+RELAXATION = (0.1, 0.01, 1e-3, 1e-4)
+#: When a stage that is not the last one has come near enough: relative gain of a step.
+ROUGHLY = 1e-3
+#: Numbers of the states that are solved for at once: some hundreds of megabytes.
+NUMBERS_AT_ONCE = 2_000_000
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A cost, and what minimises it."""
+
+    cost: Cost
+    solver: GaussNewton | Shooting
+
+    def to(self, place: torch.device) -> Stage:
+        """Move the cost to a device."""
+        return Stage(self.cost.to(place), self.solver)
+
+    def minimise(self, batch: Batch, x: Tensor, steps: int) -> Tensor:
+        """Go down from an estimate."""
+        start = self.solver.init(self.cost, batch, x)
+        return minimise(self.cost, self.solver, batch, steps, start=start).x
+
+
+def run_freely(method: FourDVar, spacing: float, components: int, seed: int) -> Parameters:
+    """Take the climate from a free run of the model."""
+    step = _step(method, spacing)
+    states = free_run(step, components, method.climate, seed)
+    return _parameters(spacing, states)
+
+
+def states_of(method: FourDVar, data: TrainingData, seed: int) -> Parameters:
+    """Take the climate from the target's states of the training period."""
+    generator = np.random.default_rng(seed)
+    whole = data.sizes(data.train)
+    found: list[FloatArray] = []
+    entries = math.prod(data.shape[: len(data.shape) - len(whole)])
+    for _ in range(min(entries, method.climate)):
+        target = data.block(data.box(data.train, whole, generator), generator).target
+        found.append(np.moveaxis(target, 1, 0).reshape(target.shape[1], -1))
+    states = np.concatenate(found)
+    states = states[np.isfinite(states).all(1)]
+    if len(states) < 2:
+        what = "the target has hardly a time at which all components are known"
+        raise InputError([(what, "leave target out: the model's own climate is then taken")])
+    chosen = generator.permutation(len(states))[: method.climate]
+    return _parameters(data.grid["time"].spacing, states[chosen])
+
+
+def _parameters(spacing: float, states: FloatArray) -> Parameters:
+    return Parameters({"spacing": spacing}, {"climate": np.asarray(states, dtype=np.float64)})
+
+
+def _step(method: FourDVar, spacing: float) -> Step:
+    """The model from one time of the data to the next, in steps of at most dt."""
+    substeps = max(1, math.ceil(spacing / method.dynamics.dt - 1e-6))
+    return method.dynamics.flow(spacing, substeps)
+
+
+def make_solver(method: FourDVar, parameters: Parameters, device: str) -> Solver:
+    """Give the function that completes windows."""
+    place = choose_device(device)
+    step = _step(method, parameters.settings["spacing"])
+    if isinstance(step, torch.nn.Module):
+        step = step.to(place)
+    climate = Climate(torch.from_numpy(parameters.arrays["climate"]).to(place), step)
+    size = climate.states.shape[1]
+    error = CovarianceMatrix(method.error_variance, size, "error_variance")
+    terms = [
+        StateObservationTerm(error),
+        InitialStateTerm(climate.mean, CovarianceMatrix(climate.covariance, size, "climate")),
+    ]
+    problems = [problem.to(place) for problem in _stages(method, terms, climate)]
+
+    def solve(patches: Patches) -> FloatArray:
+        batch = _batch(patches, error, place)
+        times = batch.y.shape[2]
+        at_once = max(1, NUMBERS_AT_ONCE // (method.starts * times * size))
+        found = []
+        for part in torch.arange(len(batch.y), device=place).split(at_once):
+            guesses = closest(climate, batch.take(part), method.starts)
+            found.append(_best(problems, batch.take(part), guesses, method.steps))
+        return torch.cat(found).cpu().numpy()
+
+    return solve
+
+
+def _stages(method: FourDVar, terms: Sequence[torch.nn.Module], climate: Climate) -> list[Stage]:
+    """The problem, after easier ones: the model's error is taken to be large at first.
+
+    A loose model leaves few minima; each stage starts where the one before has ended, with a
+    tenth of its model error (annealing of the precision: Ye et al. 2015,
+    https://doi.org/10.5194/npg-22-205-2015).
+    """
+    size = climate.states.shape[1]
+    change = climate.change_variance
+    last = None
+    if method.model_error_variance is not None:
+        last = CovarianceMatrix(method.model_error_variance, size, "model_error_variance")
+    found = []
+    for share in RELAXATION:
+        variance = share * change
+        if last is None or bool((variance > last.matrix().diagonal()).all()):
+            loose = ModelErrorTerm(climate.step, CovarianceMatrix(variance.tolist(), size))
+            found.append(Stage(Cost([*terms, loose]), GaussNewton(ROUGHLY)))
+    if last is None:
+        return [*found, Stage(Cost(terms), Shooting(climate.step))]
+    exact = ModelErrorTerm(climate.step, last)
+    return [*found, Stage(Cost([*terms, exact]), GaussNewton())]
+
+
+def _batch(patches: Patches, error: CovarianceMatrix, place: torch.device) -> Batch:
+    """Observations; where their variances are given one by one, those set the weights."""
+    batch = Batch.from_gappy(torch.as_tensor(patches.y, dtype=torch.float64, device=place))
+    empty = int((batch.weight.flatten(1).sum(1) == 0).sum())
+    if empty:
+        log.warning("%d windows have no observation: their maps are the climate's mean", empty)
+    if patches.error_variance is None:
+        return batch
+    own = torch.as_tensor(patches.error_variance, dtype=torch.float64, device=place)
+    general = from_states(error.matrix().diagonal().expand(1, own.shape[2], -1), own[:1])
+    return Batch(batch.y, torch.where(batch.weight > 0, general / own, 0.0))
+
+
+def _best(stages: Sequence[Stage], batch: Batch, guesses: Tensor, steps: int) -> Tensor:
+    """Minimise from every guess (B, S, T, n); give the states of least cost (B, V, T, Y, X)."""
+    count, tries = guesses.shape[:2]
+    many = batch.take(torch.arange(count, device=guesses.device).repeat_interleave(tries))
+    x = from_states(guesses.flatten(0, 1), many.y)
+    for stage in stages:
+        x = stage.minimise(many, x, steps)
+    with torch.no_grad():
+        costs = stages[-1].cost(x, many).view(count, tries)
+    costs = torch.where(torch.isfinite(costs), costs, torch.inf)
+    lost = torch.isinf(costs).all(1)
+    if bool(lost.any()):
+        what = f"the model runs out of bounds in {int(lost.sum())} of {count} windows"
+        raise InputError([(what, "take a smaller dt, or look at their observations")])
+    best: Tensor = x.unflatten(0, (count, tries))[torch.arange(count), costs.argmin(1)]
+    return best
