@@ -176,3 +176,17 @@ def test_bad_input_is_refused_with_every_problem():
         analyse(innovation[:, :, 1:], torch.ones(5, 6, 6, dtype=torch.bool), root, error[:, :, 1:])
     with pytest.raises(InputError, match="error variance"):
         analyse(innovation, observed, root, 0.0)
+
+
+def test_what_is_near_enough_is_not_warned_of(caplog):
+    axes, innovation, observed, error = problem()
+    root = MODELS["gaussian"].root(axes, dtype=torch.float64)
+    curve = [
+        float(analyse(innovation, observed, root, error, tolerance=1e-9, max_iterations=n).residual)
+        for n in range(1, 30)
+    ]
+    caplog.clear()
+    analyse(innovation, observed, root, error, tolerance=curve[9] / 2, max_iterations=10)
+    assert not caplog.records
+    analyse(innovation, observed, root, error, tolerance=curve[9] / 4, max_iterations=10)
+    assert "stopped after 10 iterations" in caplog.text
