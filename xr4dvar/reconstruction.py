@@ -70,7 +70,7 @@ def reconstruct(
         for `OptimalInterpolation`, also as a background.
     error : bool
         Also give the standard deviation of the error of each map, for methods that know it
-        (`OptimalInterpolation`).
+        (`OptimalInterpolation`, `FourDVar`).
     dims, periodic
         See `fit`.
     batch_size : int, optional
@@ -175,7 +175,7 @@ def _check_error(obs: Labelled, model: Model | Method, problems: Problems) -> No
     if not isinstance(method, KnowsError):
         problems.add(
             f"{type(method).__name__} does not know the error of its maps",
-            "leave error=True out, or use OptimalInterpolation",
+            "leave error=True out, or use OptimalInterpolation or FourDVar",
         )
     check_error_names(obs, problems)
 

@@ -48,6 +48,17 @@ def test_labels_and_precision_are_kept(ds, strong):
     assert "FourDVar" in strong.attrs["history"]
 
 
+@pytest.mark.parametrize("q", [None, 1e-4])
+def test_the_error_says_how_wrong_the_map_is(ds, q):
+    analysis = ds.obs.fourdvar.reconstruct(assimilation(model_error_variance=q), error=True)
+    white = (analysis.obs - ds.truth) / analysis.obs_error
+    # errors of a window go together: eight windows are few
+    assert 0.5 < float((white**2).mean()) ** 0.5 < 1.5
+    assert analysis.obs_error.dims == ds.obs.dims
+    middle = analysis.obs_error.isel(time=slice(20, 80)).mean()
+    assert float(analysis.obs_error.isel(time=-1).mean()) > float(middle)
+
+
 def test_a_small_model_error_comes_near_the_strong_constraint(ds, strong):
     weak = ds.obs.fourdvar.reconstruct(assimilation(model_error_variance=1e-6))
     assert float(mse(weak, ds).mean()) == pytest.approx(float(mse(strong, ds).mean()), rel=0.1)

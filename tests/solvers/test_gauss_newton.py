@@ -12,8 +12,7 @@ from xr4dvar.covariance.matrix import CovarianceMatrix
 from xr4dvar.dynamics import Flow, Lorenz63Tendency, trajectory
 from xr4dvar.errors import InputError
 from xr4dvar.solvers import minimise
-from xr4dvar.solvers.block_tridiagonal import marginals
-from xr4dvar.solvers.gauss_newton import GaussNewton, normal_equations
+from xr4dvar.solvers.gauss_newton import GaussNewton
 from xr4dvar.solvers.shooting import Shooting, sensitivities
 
 MODEL = torch.tensor([[0.9, 0.2, 0.0], [-0.2, 0.9, 0.1], [0.0, 0.0, 1.02]], dtype=torch.float64)
@@ -79,8 +78,7 @@ def test_one_step_is_the_kalman_smoother_of_a_linear_model():
     state = minimise(cost, GaussNewton(damping=1e-12), batch, steps=1)
     mean, cov = kalman_smoother(batch)
     torch.testing.assert_close(to_states(state.x)[0], mean, rtol=1e-8, atol=1e-8)
-    equations = normal_equations(cost, to_states(state.x), batch)
-    found = marginals(equations.diagonal, equations.below)
+    found = GaussNewton().covariances(cost, batch, state.x)
     torch.testing.assert_close(found[0], cov, rtol=1e-8, atol=1e-8)
 
 
@@ -156,6 +154,17 @@ def test_weak_constraint_goes_over_into_the_strong_one(lorenz):
         away.append(float((analysis(GaussNewton(1e-14), cost) - strong).abs().max()))
     assert away[0] < 0.05
     assert away[0] / away[1] == pytest.approx(100, rel=0.2)
+
+
+def test_errors_of_the_strong_constraint_are_those_of_a_model_of_hardly_any_error(lorenz):
+    model, truth, batch, terms = lorenz
+    weak = Cost([*terms, ModelErrorTerm(model, CovarianceMatrix(1e-7, 3))])
+    x = truth[:, None, ..., None]
+    strong = Shooting(model).covariances(Cost(terms), batch, x)
+    torch.testing.assert_close(
+        GaussNewton().covariances(weak, batch, x), strong, rtol=0.01, atol=1e-4
+    )
+    assert (strong.diagonal(dim1=-2, dim2=-1) > 0).all()
 
 
 @pytest.mark.parametrize("kind", ["weak", "strong"])

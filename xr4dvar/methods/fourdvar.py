@@ -143,6 +143,15 @@ class FourDVar:
 
         return make_solver(self, parameters, device)
 
+    def error_solver_for(self, parameters: Parameters, device: str) -> Solver:
+        """Give the function from windows to the standard deviation of their maps' errors.
+
+        The curvature of the cost at its minimum (Laplace): too small where there are other minima.
+        """
+        from xr4dvar.methods.fourdvar_solve import make_error_solver
+
+        return make_error_solver(self, parameters, device)
+
 
 def components(grid: Grid, names: Sequence[str]) -> int:
     """Numbers of a state: variables times cells."""

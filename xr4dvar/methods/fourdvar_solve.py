@@ -97,30 +97,58 @@ def _step(method: FourDVar, spacing: float) -> Step:
 
 def make_solver(method: FourDVar, parameters: Parameters, device: str) -> Solver:
     """Give the function that completes windows."""
-    place = choose_device(device)
-    step = _step(method, parameters.settings["spacing"])
-    if isinstance(step, torch.nn.Module):
-        step = step.to(place)
-    climate = Climate(torch.from_numpy(parameters.arrays["climate"]).to(place), step)
-    size = climate.states.shape[1]
-    error = CovarianceMatrix(method.error_variance, size, "error_variance")
-    terms = [
-        StateObservationTerm(error),
-        InitialStateTerm(climate.mean, CovarianceMatrix(climate.covariance, size, "climate")),
-    ]
-    problems = [problem.to(place) for problem in _stages(method, terms, climate)]
+    assimilation = Assimilation(method, parameters, choose_device(device))
 
     def solve(patches: Patches) -> FloatArray:
-        batch = _batch(patches, error, place)
-        times = batch.y.shape[2]
-        at_once = max(1, NUMBERS_AT_ONCE // (method.starts * times * size))
-        found = []
-        for part in torch.arange(len(batch.y), device=place).split(at_once):
-            guesses = closest(climate, batch.take(part), method.starts)
-            found.append(_best(problems, batch.take(part), guesses, method.steps))
-        return torch.cat(found).cpu().numpy()
+        return assimilation.analysis(patches)[0].cpu().numpy()
 
     return solve
+
+
+def make_error_solver(method: FourDVar, parameters: Parameters, device: str) -> Solver:
+    """Give the function from windows to the standard deviations of their maps' errors."""
+    assimilation = Assimilation(method, parameters, choose_device(device))
+
+    def solve(patches: Patches) -> FloatArray:
+        x, batch = assimilation.analysis(patches)
+        last = assimilation.stages[-1]
+        found = last.solver.covariances(last.cost, batch, x).diagonal(dim1=-2, dim2=-1)
+        return from_states(found.sqrt(), x).cpu().numpy()
+
+    return solve
+
+
+class Assimilation:
+    """A fitted 4DVar, ready to solve windows."""
+
+    def __init__(self, method: FourDVar, parameters: Parameters, place: torch.device):
+        self.method = method
+        self.place = place
+        step = _step(method, parameters.settings["spacing"])
+        if isinstance(step, torch.nn.Module):
+            step = step.to(place)
+        self.climate = Climate(torch.from_numpy(parameters.arrays["climate"]).to(place), step)
+        size = self.climate.states.shape[1]
+        self.error = CovarianceMatrix(method.error_variance, size, "error_variance")
+        covariance = CovarianceMatrix(self.climate.covariance, size, "climate")
+        terms = [
+            StateObservationTerm(self.error),
+            InitialStateTerm(self.climate.mean, covariance),
+        ]
+        self.stages = [stage.to(place) for stage in _stages(method, terms, self.climate)]
+
+    def analysis(self, patches: Patches) -> tuple[Tensor, Batch]:
+        """Give the states of least cost (B, V, T, Y, X), and the observations as they were used."""
+        batch = _batch(patches, self.error, self.place)
+        numbers = batch.y[0].numel() * self.method.starts
+        found = []
+        for part in torch.arange(len(batch.y), device=self.place).split(
+            max(1, NUMBERS_AT_ONCE // numbers)
+        ):
+            windows = batch.take(part)
+            guesses = closest(self.climate, windows, self.method.starts)
+            found.append(_best(self.stages, windows, guesses, self.method.steps))
+        return torch.cat(found), batch
 
 
 def _stages(method: FourDVar, terms: Sequence[torch.nn.Module], climate: Climate) -> list[Stage]:

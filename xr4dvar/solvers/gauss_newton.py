@@ -9,7 +9,7 @@ from xr4dvar.batch import Batch
 from xr4dvar.chain import ChainTerm, NormalEquations, from_states, to_states
 from xr4dvar.cost import Cost
 from xr4dvar.errors import InputError
-from xr4dvar.solvers.block_tridiagonal import solve
+from xr4dvar.solvers.block_tridiagonal import marginals, solve
 from xr4dvar.solvers.levenberg_marquardt import Damping
 from xr4dvar.solvers.loop import State
 
@@ -60,6 +60,15 @@ class GaussNewton(nn.Module):
             better, damping = damping.judge(cost(trial, batch), self.tolerance)
             x = torch.where(better.view(-1, 1, 1, 1, 1), trial, state.x)
         return State(x, state.step + 1, damping, damping.converged)
+
+    def covariances(self, cost: Cost, batch: Batch, x: Tensor) -> Tensor:
+        """Covariances of the analysis error at each time, shape (B, T, n, n).
+
+        Those of the Gaussian that has the curvature of the cost at its minimum (Laplace).
+        """
+        with torch.no_grad():
+            equations = normal_equations(cost, to_states(x), batch)
+            return marginals(equations.diagonal, equations.below)
 
 
 def normal_equations(cost: Cost, states: Tensor, batch: Batch) -> NormalEquations:

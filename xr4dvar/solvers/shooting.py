@@ -55,7 +55,7 @@ class Shooting(nn.Module):
         damping: Damping = state.memory
         with torch.no_grad():
             states = to_states(state.x)
-            matrix, gradient = self._normal(cost, states, batch)
+            matrix, gradient, _ = self._normal(cost, states, batch)
             matrix.diagonal(dim1=-2, dim2=-1).mul_(1 + damping.value[:, None])
             change = (inverse(matrix) @ gradient[..., None])[..., 0]
             trial = self._run(states[:, 0] - change, state.x)
@@ -66,13 +66,24 @@ class Shooting(nn.Module):
     def _run(self, first: Tensor, like: Tensor) -> Tensor:
         return from_states(trajectory(self.model, first, like.shape[2]), like)
 
-    def _normal(self, cost: Cost, states: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Curvature (B, n, n) and gradient (B, n) with respect to the first state."""
+    def covariances(self, cost: Cost, batch: Batch, x: Tensor) -> Tensor:
+        """Covariances of the analysis error at each time, shape (B, T, n, n).
+
+        Those of the Gaussian that has the curvature of the cost at its minimum (Laplace), carried
+        from the first state to the others by the model's derivative.
+        """
+        with torch.no_grad():
+            matrix, _, by_first = self._normal(cost, to_states(x), batch)
+            found: Tensor = by_first @ inverse(matrix)[:, None] @ by_first.mT
+            return found
+
+    def _normal(self, cost: Cost, states: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Curvature (B, n, n) and gradient (B, n) by the first state, and `sensitivities`."""
         equations = normal_equations(cost, states, batch)
         by_first = sensitivities(self.model, states)
         matrix = (by_first.mT @ equations.diagonal @ by_first).sum(1)
         gradient = (by_first.mT @ equations.gradient[..., None]).sum(1)[..., 0]
-        return matrix, gradient
+        return matrix, gradient, by_first
 
 
 def sensitivities(step: Step, states: Tensor) -> Tensor:
