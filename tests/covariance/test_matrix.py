@@ -31,7 +31,6 @@ def test_white_components_have_unit_covariance(value):
     covariance = CovarianceMatrix(value, 3)
     x = torch.randn(5, 4, 3, dtype=torch.float64)
     white = covariance.whiten(x)
-    torch.testing.assert_close(covariance.colour(white), x)
     # |L^-1 x|^2 is the distance in units of the covariance
     distance = torch.einsum("...i,ij,...j", x, covariance.precision(), x)
     torch.testing.assert_close((white**2).sum(-1), distance)

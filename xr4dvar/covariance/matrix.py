@@ -74,11 +74,6 @@ class CovarianceMatrix(nn.Module):
         solved: Tensor = torch.linalg.solve_triangular(root, x[..., None], upper=False)
         return solved[..., 0]
 
-    def colour(self, white: Tensor) -> Tensor:
-        """The other way: numbers of unit variance (..., n) get this covariance, ``L x``."""
-        root = self.root.to(white.dtype)
-        return white * root if self.diagonal else white @ root.T
-
 
 def _root(matrix: np.ndarray, name: str) -> np.ndarray:
     """Standard deviations of variances, the Cholesky factor of a matrix."""
