@@ -92,7 +92,26 @@ def test_too_few_times_for_a_share(obs: xr.DataArray, caplog: pytest.LogCaptureF
     assert periods(obs.isel(time=slice(0, 9))) == ((0, 6), (6, 9))
     assert not caplog.records
     assert periods(obs.isel(time=slice(0, 8))) == ((0, 8), (0, 8))
-    assert "8 times are too few to set 3 of them apart" in caplog.text
+    assert "8 times are too few to set some of them apart" in caplog.text
+
+
+def test_of_short_windows_some_are_set_apart(
+    obs: xr.DataArray, caplog: pytest.LogCaptureFixture
+) -> None:
+    short = obs.isel(time=slice(0, 8))
+    windows = xr.concat([short] * 10, "window")
+    method = Recorder()
+    caplog.set_level("INFO", "xr4dvar")
+    xv.fit(windows, method, validation=0.25)
+    data = method.seen[0]
+    assert (data.train, data.validation) == ((0, 8), (0, 8))
+    assert (data.train_entries, data.validation_entries) == ((0, 8), (8, 10))
+    assert "validated on the last 2 entries of 'window'" in caplog.text
+    drawn = {
+        data.box(data.train, {}, np.random.default_rng(n), data.train_entries).entry[0]
+        for n in range(100)
+    }
+    assert drawn == set(range(8))
 
 
 def test_the_validation_period_is_never_trained_on(

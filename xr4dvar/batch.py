@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -27,6 +27,10 @@ class Batch:
         Known fields that the prior and the solver may look at, such as the background.
     coordinates : mapping of str to Tensor, shape (B, n)
         Positions along ``"time"``, ``"y"`` and ``"x"``, in the grid's units.
+    initial : Tensor, shape (B, n), optional
+        What was known of the first state of each patch before its observations.
+    forcing : Tensor, shape (B, T - 1, n), optional
+        What is added to each step of a model.
 
     Examples
     --------
@@ -40,6 +44,8 @@ class Batch:
     weight: Tensor
     context: Tensor | None = None
     coordinates: Mapping[str, Tensor] = field(default_factory=dict)
+    initial: Tensor | None = None
+    forcing: Tensor | None = None
 
     @classmethod
     def from_gappy(cls, y: Tensor, context: Tensor | None = None) -> Batch:
@@ -49,9 +55,19 @@ class Batch:
 
     def take(self, index: Tensor) -> Batch:
         """Only some of the samples, by their numbers; one may be taken more than once."""
-        context = None if self.context is None else self.context[index]
+
+        def part(values: Tensor | None) -> Tensor | None:
+            return None if values is None else values[index]
+
         coordinates = {name: values[index] for name, values in self.coordinates.items()}
-        return Batch(self.y[index], self.weight[index], context, coordinates)
+        return Batch(
+            self.y[index],
+            self.weight[index],
+            part(self.context),
+            coordinates,
+            part(self.initial),
+            part(self.forcing),
+        )
 
 
 def coarsen(batch: Batch, factor: int) -> Batch:
@@ -69,7 +85,7 @@ def coarsen(batch: Batch, factor: int) -> Batch:
     if batch.context is not None:
         cells = _pool(torch.ones_like(batch.context[:1, :1]), factor)
         context = _pool(batch.context, factor) / cells
-    return Batch(y, weight, context, batch.coordinates)
+    return replace(batch, y=y, weight=weight, context=context)
 
 
 def _pool(values: Tensor, factor: int) -> Tensor:

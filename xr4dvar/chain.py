@@ -138,7 +138,8 @@ class ModelErrorTerm(nn.Module):
     def forward(self, x: Tensor, batch: Batch) -> Tensor:
         """Cost of each sample, shape (B,)."""
         states = to_states(x)
-        error = self.covariance.whiten(states[:, 1:] - self.step(states[:, :-1]))
+        after = self.step(states[:, :-1])
+        error = self.covariance.whiten(states[:, 1:] - _forced(after, batch))
         return 0.5 * (error**2).flatten(1).sum(1)
 
     def add_to(self, equations: NormalEquations, states: Tensor, batch: Batch) -> None:
@@ -146,7 +147,7 @@ class ModelErrorTerm(nn.Module):
         before = states[:, :-1]
         tangent, after = jacobian(self.step, before)
         precision = self.covariance.precision().to(states.dtype)
-        error = (states[:, 1:] - after) @ precision
+        error = (states[:, 1:] - _forced(after, batch)) @ precision
         weighted = precision @ tangent
         equations.diagonal[:, 1:] += precision
         equations.diagonal[:, :-1] += tangent.mT @ weighted
@@ -160,8 +161,9 @@ class InitialStateTerm(nn.Module):
 
     Parameters
     ----------
-    mean : Tensor, shape (n,) or (B, n)
-        b, such as the mean of the climate, or the end of an earlier analysis.
+    mean : Tensor, shape (n,)
+        b, such as the mean of the climate; a batch may bring one of its own for each window,
+        such as the end of an earlier analysis.
     covariance : CovarianceMatrix
         B, of its errors.
     """
@@ -175,14 +177,22 @@ class InitialStateTerm(nn.Module):
 
     def forward(self, x: Tensor, batch: Batch) -> Tensor:
         """Cost of each sample, shape (B,)."""
-        anomaly = self.covariance.whiten(to_states(x)[:, 0] - self.mean.to(x.dtype))
+        anomaly = self.covariance.whiten(to_states(x)[:, 0] - self._background(batch).to(x.dtype))
         return 0.5 * (anomaly**2).sum(-1)
 
     def add_to(self, equations: NormalEquations, states: Tensor, batch: Batch) -> None:
         """Add the curvature and the gradient."""
         precision = self.covariance.precision().to(states.dtype)
         equations.diagonal[:, 0] += precision
-        equations.gradient[:, 0] += (states[:, 0] - self.mean.to(states.dtype)) @ precision
+        anomaly = states[:, 0] - self._background(batch).to(states.dtype)
+        equations.gradient[:, 0] += anomaly @ precision
+
+    def _background(self, batch: Batch) -> Tensor:
+        return self.mean if batch.initial is None else batch.initial
+
+
+def _forced(after: Tensor, batch: Batch) -> Tensor:
+    return after if batch.forcing is None else after + batch.forcing
 
 
 def jacobian(step: Step, states: Tensor) -> tuple[Tensor, Tensor]:

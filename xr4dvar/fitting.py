@@ -24,7 +24,7 @@ from xr4dvar.methods.hiding import HiddenShape, hider
 from xr4dvar.methods.training_data import TrainingData
 from xr4dvar.model import Model
 from xr4dvar.options import OPTIONS
-from xr4dvar.periods import Period, find_periods
+from xr4dvar.periods import Period, find_periods, hold_entries
 from xr4dvar.progress import wanted
 from xr4dvar.types import DimsMapping, Labelled
 
@@ -71,7 +71,8 @@ def fit(
         The times to validate on: labels, ``slice("2014-08-01", "2014-10-02")``, or the share at
         the end of the time axis. They are never trained on; the method learns from the longer of
         what lies before and after them. Where the times are too few for a share to be set apart,
-        all serve both ends, and the log says so.
+        it is one of the windows (members, ...) along the first further dimension; where there is
+        none, all times serve both ends, and the log says so.
     mask : DataArray of bool, optional
         True for cells that are wanted (sea), on some or all dimensions of `obs`; what is
         outside counts as missing.
@@ -136,6 +137,10 @@ def fit(
             least = _least(method, inputs)
     train, held_out = find_periods(obs, inputs.grid, validation, least, problems)
     problems.raise_if_any()
+    entries = None
+    if train == held_out:  # too short to be cut
+        entries = hold_entries(inputs.shape, inputs.grid, validation)
+        _log_what_validates(inputs, train, entries)
     fields = _loaded([*inputs.fields, *extra.get("target", [])])
     data = TrainingData(
         read=_reader(fields),
@@ -147,6 +152,8 @@ def fit(
         train=train,
         validation=held_out,
         hide=hider(hidden_shape, hidden),
+        train_entries=entries and entries[0],
+        validation_entries=entries and entries[1],
     )
     return _fit(method, data, options, variables_signature(obs))
 
@@ -189,6 +196,20 @@ def _least(method: Method, inputs: Inputs) -> int:
     if "time" not in inputs.grid.roles or not _learns(method):
         return 1
     return method.windows(inputs.grid, Parameters())["time"].patch
+
+
+def _log_what_validates(
+    inputs: Inputs, times: Period, entries: tuple[Period, Period] | None
+) -> None:
+    """Say it where it is not the end of the time axis."""
+    if entries is not None:
+        name, held = inputs.grid.axes.batch[0], entries[1][1] - entries[1][0]
+        log.info("validated on the last %d entries of %r", held, name)
+    elif times[1] > 1:
+        log.warning(
+            "%d times are too few to set some of them apart: validated on the times of training",
+            times[1],
+        )
 
 
 def _normalisation(

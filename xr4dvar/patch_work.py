@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from xr4dvar.errors import InputError
 from xr4dvar.labels import Grid
-from xr4dvar.methods import KnowsError, Patches
+from xr4dvar.methods import GivesEnsembles, KnowsError, Patches
 from xr4dvar.model import Model
-from xr4dvar.types import FloatArray, Role
+from xr4dvar.types import FloatArray, IntArray, Role
 
-__all__ = ["PatchWork"]
+__all__ = ["Output", "PatchWork"]
 
-IntArray: TypeAlias = npt.NDArray[np.intp]
+
+@dataclass(frozen=True)
+class Output:
+    """What is wanted of each patch: its map; also the map's error; or members of an ensemble."""
+
+    error: bool = False
+    members: int = 0
+    seed: int = 0
+
+    @property
+    def fields(self) -> int:
+        """Fields of each variable."""
+        return self.members or 1 + self.error
 
 
 @dataclass(frozen=True)
@@ -31,8 +42,8 @@ class PatchWork:
         Number of variables.
     has_background, has_error_variance, has_domain : bool
         Which fields come after the observations, in this order.
-    error : bool
-        Whether to give the standard deviations of the maps' errors too, after the maps.
+    output : Output
+        What comes out: maps, maps and then their errors, or members one after the other.
     device : str
     """
 
@@ -42,13 +53,13 @@ class PatchWork:
     has_background: bool
     has_error_variance: bool
     has_domain: bool
-    error: bool
+    output: Output
     device: str
 
     @property
     def n_out(self) -> int:
         """Number of fields that come out."""
-        return self.count * (2 if self.error else 1)
+        return self.count * self.output.fields
 
     def __call__(self, patches: list[FloatArray], origins: IntArray) -> FloatArray:
         """Solve patches (n, *patch_shape) of every field; give (n, n_out, *patch_shape)."""
@@ -63,15 +74,20 @@ class PatchWork:
         variance = self._take(rest) if self.has_error_variance else None
         if variance is not None:
             self._check_variance(variance, y)
-        given = Patches(y, self._coordinates(origins), background, variance)
-        solvers = [
-            _solver(self.model, self.device, error) for error in (False, True)[: 1 + self.error]
-        ]
-        result = np.concatenate([solve(given) for solve in solvers], axis=1)
+        given = Patches(y, self._coordinates(origins), background, variance, origins)
+        result = np.concatenate(self._solve(given), axis=1)
         result = np.ascontiguousarray(result).reshape(shape[0], self.n_out, *shape[1:])
         if self.has_domain:
             result = np.where(rest.pop(0)[:, np.newaxis], result, np.nan)
         return result
+
+    def _solve(self, given: Patches) -> list[FloatArray]:
+        """Fields (n, V, T, Y, X) one after the other."""
+        if self.output.members:
+            solve = _solver(self.model, self.device, "ensemble")
+            return list(solve(given, self.output.members, self.output.seed))
+        kinds = ("map", "error")[: self.output.fields]
+        return [_solver(self.model, self.device, kind)(given) for kind in kinds]
 
     def _check_variance(self, variance: FloatArray, y: FloatArray) -> None:
         for v, name in enumerate(self.model.variables):
@@ -115,26 +131,27 @@ class PatchWork:
             self.has_background,
             self.has_error_variance,
             self.has_domain,
-            self.error,
+            self.output,
             self.device,
         )
         return type(self).__qualname__, self.model.digest, axes, flags
 
 
-_SOLVERS: dict[tuple[str, str, bool], Any] = {}
+_SOLVERS: dict[tuple[str, str, str], Any] = {}
 
 
-def _solver(model: Model, device: str, error: bool) -> Any:
-    """The model's solver, for maps or for their errors, made once a process."""
-    key = model.digest, device, error
+def _solver(model: Model, device: str, kind: str) -> Any:
+    """The model's solver, for maps, their errors or members, made once a process."""
+    key = model.digest, device, kind
     solve = _SOLVERS.get(key)
     if solve is None:
         if len(_SOLVERS) > 8:  # another thread may do the same: do not look it up again
             _SOLVERS.clear()
         method = model.method
-        if error and isinstance(method, KnowsError):
-            solve = method.error_solver_for(model.parameters, device)
-        else:
-            solve = method.solver_for(model.parameters, device)
-        _SOLVERS[key] = solve
+        make: Any = method.solver_for
+        if kind == "error" and isinstance(method, KnowsError):
+            make = method.error_solver_for
+        if kind == "ensemble" and isinstance(method, GivesEnsembles):
+            make = method.ensemble_solver_for
+        solve = _SOLVERS[key] = make(model.parameters, device)
     return solve

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -11,7 +12,7 @@ from xr4dvar.errors import Problems
 from xr4dvar.labels import Grid
 from xr4dvar.types import BoolArray, Labelled
 
-__all__ = ["Period", "find_periods"]
+__all__ = ["Period", "find_periods", "hold_entries"]
 
 #: First and one past the last time index, of the ascending axis.
 Period: TypeAlias = tuple[int, int]
@@ -66,6 +67,19 @@ def find_periods(
     return train, (first, last)
 
 
+def hold_entries(shape: Sequence[int], grid: Grid, share: object) -> tuple[Period, Period] | None:
+    """Entries of the first batch dimension to train and to validate on.
+
+    For windows, members or the like of which each is too short to be cut: a share of them, at
+    the end, is set apart instead. None where there are not two.
+    """
+    batch = len(shape) - len(grid.shape)
+    if not isinstance(share, float) or batch == 0 or shape[0] < 2:
+        return None
+    first = shape[0] - min(shape[0] - 1, max(1, round(share * shape[0])))
+    return (0, first), (first, shape[0])
+
+
 def _by_share(share: object, size: int, least: int, problems: Problems) -> tuple[Period, Period]:
     if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share < 1:
         problems.add(
@@ -76,11 +90,6 @@ def _by_share(share: object, size: int, least: int, problems: Problems) -> tuple
     first = size - max(least, round(share * size))
     if first >= 2 * least:
         return (0, first), (first, size)
-    if size > 1:
-        log.warning(
-            "%d times are too few to set %d of them apart: validated on the times of training",
-            size, size - first,
-        )  # fmt: skip
     return (0, size), (0, size)
 
 

@@ -16,6 +16,7 @@ from xr4dvar.inputs import Inputs, check_device, check_numbers, is_dask, read_in
 from xr4dvar.labels import (
     Grid,
     annotate,
+    as_members,
     check_error_names,
     check_same_grid,
     check_same_variables,
@@ -23,10 +24,10 @@ from xr4dvar.labels import (
     variables_signature,
     with_errors,
 )
-from xr4dvar.methods import KnowsError, Method, check_method
+from xr4dvar.methods import GivesEnsembles, KnowsError, Method, check_method
 from xr4dvar.model import Model
 from xr4dvar.options import OPTIONS
-from xr4dvar.patch_work import PatchWork
+from xr4dvar.patch_work import Output, PatchWork
 from xr4dvar.progress import progress_bar, wanted
 from xr4dvar.tiling import Plan, Windows, run_dask, run_eager
 from xr4dvar.types import DimsMapping, Labelled
@@ -44,6 +45,8 @@ def reconstruct(
     mask: xr.DataArray | None = None,
     error_variance: Labelled | None = None,
     error: bool = False,
+    ensemble: int | None = None,
+    seed: int = 0,
     dims: DimsMapping | None = None,
     periodic: Iterable[str] = (),
     batch_size: int | None = None,
@@ -71,6 +74,11 @@ def reconstruct(
     error : bool
         Also give the standard deviation of the error of each map, for methods that know it
         (`OptimalInterpolation`, `FourDVar`).
+    ensemble : int, optional
+        Give that many members of what the truth may be, along a first dimension ``member``, in
+        place of one map; for methods that can draw them (`FourDVar`).
+    seed : int
+        What is drawn for the members follows from it, however the data are chunked.
     dims, periodic
         See `fit`.
     batch_size : int, optional
@@ -122,15 +130,18 @@ def reconstruct(
             problems.add(what, "leave it out, or use OptimalInterpolation")
     if error:
         _check_error(obs, model, problems)
+    if ensemble is not None:
+        _check_ensemble(obs, model, ensemble, seed, error, problems)
     problems.raise_if_any()
     run = _Run(inputs, batch_size, device, progress)
-    arrays = run.solve(model, extra.get("error_variance", []), error)
+    output = Output(error, ensemble or 0, seed)
+    arrays = run.solve(model, extra.get("error_variance", []), output)
     count = len(inputs.names)
-    maps = from_fields(arrays[:count], obs, inputs.grid)
+    parts = [arrays[n : n + count] for n in range(0, len(arrays), count)]
+    fields = [from_fields(part, obs, inputs.grid) for part in parts]
+    maps = fields[0] if ensemble is None else as_members(fields)
     maps = with_provenance(maps, obs, model, f"reconstruct(obs, {type(model.method).__name__})")
-    if not error:
-        return maps
-    return with_errors(maps, from_fields(arrays[count:], obs, inputs.grid))
+    return with_errors(maps, fields[1]) if error else maps
 
 
 def as_model(obs: Labelled, model: Model | Method, inputs: Inputs) -> Model:
@@ -180,6 +191,28 @@ def _check_error(obs: Labelled, model: Model | Method, problems: Problems) -> No
     check_error_names(obs, problems)
 
 
+def _check_ensemble(
+    obs: Labelled,
+    model: Model | Method,
+    ensemble: object,
+    seed: object,
+    error: bool,
+    problems: Problems,
+) -> None:
+    check_count("ensemble", ensemble, problems)
+    check_count("seed", seed, problems, least=0)
+    method = model.method if isinstance(model, Model) else model
+    if not isinstance(method, GivesEnsembles):
+        what = f"{type(method).__name__} cannot draw members"
+        problems.add(what, "leave ensemble= out, or use FourDVar")
+    if error:
+        what = "error=True and ensemble= exclude each other"
+        problems.add(what, 'the spread says it too: members.std("member")')
+    if "member" in obs.dims or "member" in obs.coords:
+        what = "'member', the dimension of an ensemble, is there already"
+        problems.add(what, "rename it, obs.rename(member=...)")
+
+
 def _takes_error_variance(model: Model) -> bool:
     """Whether the method, or what it starts from, weighs each observation by its error."""
     if getattr(model.method, "takes_error_variance", False):
@@ -209,13 +242,13 @@ class _Run:
     device: str
     progress: bool | None
 
-    def solve(self, model: Model, error_variance: Sequence[Any], error: bool) -> list[Any]:
-        """Complete all fields, those of the background method first; then give their errors."""
+    def solve(self, model: Model, error_variance: Sequence[Any], output: Output) -> list[Any]:
+        """Complete all fields, those of the background method first."""
         count = len(self.inputs.names)
         background: list[Any] = []
         if model.background is not None:
             inner = replace(self, inputs=replace(self.inputs, domain=None))
-            background = inner.solve(model.background, error_variance, error=False)
+            background = inner.solve(model.background, error_variance, Output())
         plan = make_plan(model, self.inputs)
         fields = [*self.inputs.fields, *background, *error_variance]
         parts = [count if part else 0 for part in (background, error_variance)]
@@ -224,7 +257,7 @@ class _Run:
         batch = self.batch_size or max(1, BATCH_CELLS // int(np.prod(plan.patch_shape)))
         work = PatchWork(
             model, self.inputs.grid, count, parts[0] > 0, parts[1] > 0,
-            self.inputs.domain is not None, error, self.device,
+            self.inputs.domain is not None, output, self.device,
         )  # fmt: skip
         if is_dask(fields):
             result = self._lazily(fields, plan, work, batch)

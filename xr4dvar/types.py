@@ -15,6 +15,7 @@ ROLES: tuple[Role, ...] = ("time", "y", "x")
 
 FloatArray: TypeAlias = npt.NDArray[np.floating[Any]]
 BoolArray: TypeAlias = npt.NDArray[np.bool_]
+IntArray: TypeAlias = npt.NDArray[np.intp]
 
 #: Variances of the components of a state: one for all, one each, or a covariance matrix.
 Variances: TypeAlias = float | Sequence[float] | Sequence[Sequence[float]] | FloatArray

@@ -59,6 +59,73 @@ def test_the_error_says_how_wrong_the_map_is(ds, q):
     assert float(analysis.obs_error.isel(time=-1).mean()) > float(middle)
 
 
+@pytest.mark.parametrize("q", [None, 1e-2])
+def test_members_are_as_far_from_each_other_as_the_error_says(ds, q):
+    """Two ways to the same spread, where the posterior is nearly Gaussian."""
+    method = assimilation(model_error_variance=q)
+    error = ds.obs.fourdvar.reconstruct(method, error=True).obs_error
+    members = ds.obs.fourdvar.reconstruct(method, ensemble=20)
+    assert members.dims == ("member", *ds.obs.dims)
+    ratio = members.var("member", ddof=1).mean() / (error**2).mean()
+    assert 0.7 < float(ratio) < 1.4
+
+
+def test_members_of_a_linear_model_are_a_sample_of_the_posterior():
+    """A random walk with observations: mean and variance are those of `error=True`."""
+    generator = np.random.default_rng(0)
+    coords = {"time": np.arange(6.0), "component": ["level"]}
+    shape, dims = (400, 6, 1), ("window", "time", "component")
+    values = xr.DataArray(generator.normal(size=shape), dims=dims, coords=coords)
+    obs = values.where(values.time.isin([1, 5]))
+    settings = {"starts": 1, "spin_up": 0, "climate": 50}
+    walk = xv.FourDVar(xv.ODE(torch.zeros_like, dt=1.0), 0.5, 0.2, **settings)
+    model = obs.fourdvar.fit(walk, target=values)
+    exact = obs.fourdvar.reconstruct(model, error=True)
+    members = obs.fourdvar.reconstruct(model, ensemble=10)
+    white = ((members - exact.variable) / exact.variable_error).stack(s=("member", "window"))
+    np.testing.assert_allclose(white.mean("s").values, 0, atol=0.06)
+    np.testing.assert_allclose(white.std("s").values, 1, atol=0.06)
+
+
+def test_members_follow_from_their_seed_whatever_the_chunks(ds):
+    draw = {"ensemble": 2, "seed": 5}
+    eager = ds.obs.fourdvar.reconstruct(assimilation(starts=1), **draw)
+    lazy = ds.obs.chunk(window=3).fourdvar.reconstruct(assimilation(starts=1), **draw)
+    xr.testing.assert_allclose(lazy.compute(), eager, atol=1e-6)
+    other = ds.obs.fourdvar.reconstruct(assimilation(starts=1), ensemble=2, seed=6)
+    assert abs(other - eager).max() > 0.01
+    assert abs(eager[0] - eager[1]).max() > 0.01
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"ensemble": 0}, "ensemble is 0"),
+        ({"ensemble": 2, "seed": -1}, "seed is -1"),
+        ({"ensemble": 2, "error": True}, "exclude each other"),
+    ],
+)
+def test_ensembles_that_make_no_sense_are_refused(ds, options, message):
+    with pytest.raises(xv.InputError, match=message):
+        ds.obs.fourdvar.reconstruct(assimilation(), **options)
+    with pytest.raises(xv.InputError, match="LinearInterpolation cannot draw members"):
+        ds.obs.fourdvar.reconstruct(xv.LinearInterpolation(), ensemble=2)
+    with pytest.raises(xv.InputError, match="'member', the dimension of an ensemble"):
+        ds.obs.rename(window="member").fourdvar.reconstruct(assimilation(), ensemble=2)
+
+
+def test_a_spin_up_leads_to_states_that_the_model_visits(ds):
+    """The first state is then known better than the climate and the observations say."""
+    analyses = [
+        ds.obs.fourdvar.reconstruct(assimilation(spin_up=n), error=True).isel(time=0)
+        for n in (0, 20)
+    ]
+    errors = [float((analysis.obs_error**2).mean()) for analysis in analyses]
+    assert errors[1] < 0.7 * errors[0]
+    truth = ds.truth.isel(time=0)
+    assert float(((analyses[1].obs - truth) ** 2).mean()) < 3 * errors[1]
+
+
 def test_a_small_model_error_comes_near_the_strong_constraint(ds, strong):
     weak = ds.obs.fourdvar.reconstruct(assimilation(model_error_variance=1e-6))
     assert float(mse(weak, ds).mean()) == pytest.approx(float(mse(strong, ds).mean()), rel=0.1)

@@ -63,10 +63,10 @@ def test_shapes(data):
 
 def test_a_step_is_the_same_after_a_restart(data):
     """Without the blocks that an uninterrupted run has in memory."""
-    running = make_sampler(data, kept=3, steps_per_block=2)
+    running = make_sampler(data, kept=3, fresh=1 / 2)
     through = [running.sample(step) for step in range(12)]
     for step in (0, 5, 11):
-        assert same(make_sampler(data, kept=3, steps_per_block=2).sample(step), through[step])
+        assert same(make_sampler(data, kept=3, fresh=1 / 2).sample(step), through[step])
 
 
 def test_seeds_steps_and_ranks_differ(data):
@@ -77,7 +77,7 @@ def test_seeds_steps_and_ranks_differ(data):
 
 
 def test_blocks_make_room_for_new_ones(data):
-    sampler = make_sampler(data, kept=3, steps_per_block=2)
+    sampler = make_sampler(data, kept=3, fresh=1 / 2)
     blocks = [sampler.blocks(step) for step in range(6)]
     assert [len(b) for b in blocks] == [3] * 6
     assert blocks[0][1] is blocks[1][1], "a block is made once"
@@ -95,7 +95,7 @@ def test_the_validation_period_is_never_read_in_training(data):
         return data.read(index)
 
     watched = dataclasses.replace(data, read=read)
-    sampler = make_sampler(watched, kept=2, steps_per_block=1)
+    sampler = make_sampler(watched, kept=2, fresh=1 / 1)
     for step in range(80):
         sampler.sample(step)
     assert min(start for start, _ in times) == 0
@@ -106,7 +106,7 @@ def test_the_validation_period_is_never_read_in_training(data):
 
 
 def test_all_of_the_training_period_is_seen(data):
-    sampler = make_sampler(data, kept=2, steps_per_block=1)
+    sampler = make_sampler(data, kept=2, fresh=1 / 1)
     coordinates = [sampler.sample(step).patches.coordinates for step in range(60)]
     for role, size, first in (("time", 20, 100), ("y", 10, 20), ("x", 12, 3)):
         seen = np.unique(np.concatenate([c[role].ravel() for c in coordinates]))
@@ -196,10 +196,36 @@ def test_validation_patches_cover_their_period_and_are_repeatable(data):
     covered = np.zeros((30, 10, 12), bool)
     for sample in samples:
         at = sample.patches.coordinates
-        time, y, x = (
-            at[role][0].astype(int) - first for role, first in (("time", 100), ("y", 20), ("x", 3))
-        )
-        covered[np.ix_(time, y, x)] = True
-        assert sample.patches.y.shape == (1, 1, 3, 4, 5)
+        for n in range(len(sample.target)):
+            time, y, x = (
+                at[role][n].astype(int) - first
+                for role, first in (("time", 100), ("y", 20), ("x", 3))
+            )
+            covered[np.ix_(time, y, x)] = True
+        assert sample.patches.y.shape[1:] == (1, 3, 4, 5)
     assert covered[20:].all()
     assert not covered[:20].any()
+
+
+def test_windows_that_are_set_apart_are_validated_on():
+    windows = make_data(
+        gappy(6, 5, 4, 3), dims=("window", "time", "y", "x"), train=(0, 5), validation=(0, 5)
+    )
+    data = dataclasses.replace(windows, train_entries=(0, 4), validation_entries=(4, 6))
+    seen = []
+
+    def read(index):
+        seen.append(index[0].start)
+        return windows.read(index)
+
+    data = dataclasses.replace(data, read=read)
+    whole = {"time": 5, "y": 4, "x": 3}
+    (held_out,) = validation_patches(data, None, whole, whole, 0, {})
+    assert held_out.target.shape == (2, 1, 5, 4, 3)
+    assert seen == [4, 5]
+    sampler = PatchSampler(data, None, whole, whole, 4, 0, kept=4, fresh=4)
+    seen.clear()
+    for step in range(10):
+        sampler.sample(step)
+    assert set(seen) == {0, 1, 2, 3}
+    assert len(seen) == 40

@@ -1,11 +1,10 @@
-"""The bilinear prior: a linear part, a quadratic part, and days as channels."""
+"""The bilinear prior: a linear part and a quadratic part."""
 
 from __future__ import annotations
 
 import torch
 
 from xr4dvar.priors import BilinearAutoEncoder
-from xr4dvar.priors.bilinear import channels
 
 
 def make(state=4, context=0, hidden=5):
@@ -22,16 +21,6 @@ def without_biases(prior):
 
 def random_state(*shape):
     return torch.randn(shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-
-
-def test_channels_are_variables_by_times():
-    x, context = random_state(2, 3, 4, 5, 6), random_state(2, 1, 4, 5, 6)
-    flat = channels(x, context)
-    assert flat.shape == (2, 16, 5, 6)
-    for v in range(3):
-        for t in range(4):
-            assert torch.equal(flat[:, 4 * v + t], x[:, v, t])
-    assert torch.equal(flat[:, 12:], context[:, 0])
 
 
 def test_it_is_a_linear_and_a_quadratic_part():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from xr4dvar.layout import Layout
 from xr4dvar.priors import TwoScale
 
 SIZES = [(8, 8), (9, 7), (5, 11), (3, 2)]
@@ -37,6 +38,21 @@ def own(matrix):
 def test_no_cell_sees_itself(size, factor, reach):
     prior = make(factor=factor, reach=reach)
     assert (own(jacobian(prior, random_state(1, 2, 2, *size))) == 0).all()
+
+
+@pytest.mark.parametrize("layout", [Layout("time", 2), Layout("time-x", 2, wraps=True)])
+def test_no_state_of_a_series_sees_itself(layout):
+    """Nor the others that are channels of the same place."""
+    torch.manual_seed(0)
+    x = random_state(1, 1, 12, 1, 5)
+    prior = TwoScale(layout.channels(x.shape[1:]), 0, 6, layout, factor=3, reach=1).double()
+    matrix = torch.autograd.functional.jacobian(lambda x: prior(x, None), x)[0, 0, :, 0, :, 0, 0]
+    matrix = matrix[..., 0, :]  # (time, x, time, x)
+    time = torch.arange(12)
+    itself = matrix[time, :, time]
+    assert (itself.diagonal(dim1=1, dim2=2) == 0).all()
+    assert (matrix[time, :, time ^ 1].diagonal(dim1=1, dim2=2) == 0).all()
+    assert matrix.abs().max() > 0
 
 
 def test_no_cell_sees_itself_after_training():

@@ -74,6 +74,10 @@ class CovarianceMatrix(nn.Module):
         solved: Tensor = torch.linalg.solve_triangular(root, x[..., None], upper=False)
         return solved[..., 0]
 
+    def colour(self, z: Tensor) -> Tensor:
+        """Give components (..., n) of this covariance, from independent ones of variance 1."""
+        return z * self.root if self.diagonal else z @ self.root.T
+
 
 def _root(matrix: np.ndarray, name: str) -> np.ndarray:
     """Standard deviations of variances, the Cholesky factor of a matrix."""

@@ -20,7 +20,7 @@ from xr4dvar.labels.signature import (
     variables_signature,
 )
 from xr4dvar.labels.stacking import Field, from_fields, named_arrays, to_fields
-from xr4dvar.labels.uncertainty import check_error_names, with_errors
+from xr4dvar.labels.uncertainty import as_members, check_error_names, with_errors
 from xr4dvar.labels.units import Lengths, Unit, parse_length
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "Summary",
     "Unit",
     "annotate",
+    "as_members",
     "by_role",
     "check_aligned",
     "check_domain",

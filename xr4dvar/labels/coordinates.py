@@ -41,6 +41,8 @@ class Coordinate:
         Whether the user's array runs the other way.
     period : float or None
         Length after which a periodic axis repeats.
+    named : bool
+        Whether the points are told apart by names: things of different kinds, not places.
 
     Examples
     --------
@@ -58,6 +60,7 @@ class Coordinate:
     uniform: bool
     descending: bool = False
     period: float | None = None
+    named: bool = False
 
     @property
     def size(self) -> int:
@@ -93,7 +96,8 @@ def read_coordinate(
         return from_values(dim, np.arange(obs.sizes[dim], dtype=np.float64), "1", problems)
     if role != "time" and obs.coords[name].dtype.kind in "UT":
         logger.info("%r holds names: they are counted", name)
-        return from_values(name, np.arange(obs.sizes[dim], dtype=np.float64), "1", problems)
+        counted = from_values(name, np.arange(obs.sizes[dim], dtype=np.float64), "1", problems)
+        return None if counted is None else replace(counted, named=True)
     read = to_days if role == "time" else to_numbers
     numbers = read(obs.coords[name], problems)
     if numbers is None:

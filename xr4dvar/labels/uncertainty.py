@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import xarray as xr
 
 from xr4dvar.errors import Problems
 from xr4dvar.labels.stacking import named_arrays
 from xr4dvar.types import Labelled
 
-__all__ = ["check_error_names", "with_errors"]
+__all__ = ["as_members", "check_error_names", "with_errors"]
 
 #: Attributes that are true of the error too.
 _SHARED_ATTRS = ("units", "grid_mapping", "coordinates", "cell_methods")
@@ -50,6 +53,25 @@ def with_errors(maps: Labelled, errors: Labelled) -> xr.Dataset:
         variables[label] = error.copy(deep=False)
         variables[label].attrs = _error_attrs(name, mapped)
     return xr.Dataset(variables, attrs=maps.attrs if isinstance(maps, xr.Dataset) else _made(maps))
+
+
+def as_members(maps: Sequence[Labelled]) -> Labelled:
+    """Stack maps along a first dimension ``member``, numbered from 0.
+
+    Examples
+    --------
+    >>> from xr4dvar.labels import as_members
+    >>> as_members([xr.DataArray([0.1, 0.2], dims="x")] * 3).sizes
+    Frozen({'member': 3, 'x': 2})
+    """
+    number = xr.Variable(
+        "member", range(len(maps)), {"long_name": "member of the ensemble", "units": "1"}
+    )
+    same: list[Any] = list(maps)  # all DataArrays, or all Datasets
+    stacked: Labelled = xr.concat(
+        same, number.to_index_variable(), join="exact", combine_attrs="override"
+    )
+    return stacked
 
 
 def check_error_names(obs: Labelled, problems: Problems) -> None:

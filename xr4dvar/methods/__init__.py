@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from xr4dvar.methods.base import (
+    EnsembleSolver,
     FitOptions,
+    GivesEnsembles,
     KnowsError,
     MapsPoints,
     Method,
@@ -26,9 +28,11 @@ from xr4dvar.methods.training_options import Training
 __all__ = [
     "ODE",
     "Dynamics",
+    "EnsembleSolver",
     "FitOptions",
     "FourDVar",
     "FourDVarNet",
+    "GivesEnsembles",
     "KnowsError",
     "LinearInterpolation",
     "Lorenz63",

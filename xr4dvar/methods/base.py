@@ -12,10 +12,12 @@ import xarray as xr
 from xr4dvar.errors import Problems
 from xr4dvar.labels import Grid
 from xr4dvar.methods.training_data import TrainingData
-from xr4dvar.types import FloatArray, Role
+from xr4dvar.types import FloatArray, IntArray, Role
 
 __all__ = [
+    "EnsembleSolver",
     "FitOptions",
+    "GivesEnsembles",
     "KnowsError",
     "MapsPoints",
     "Method",
@@ -43,12 +45,15 @@ class Patches:
         The map of the method's background method.
     error_variance : numpy.ndarray, shape (n, V, T, Y, X), optional
         Variance of the observation error, in the data's units squared.
+    origins : numpy.ndarray of int, shape (n, dims), optional
+        The first cell of each patch in the whole array: what is drawn for it follows from that.
     """
 
     y: FloatArray
     coordinates: Mapping[Role, FloatArray]
     background: FloatArray | None = None
     error_variance: FloatArray | None = None
+    origins: IntArray | None = None
 
 
 @dataclass(frozen=True)
@@ -167,6 +172,18 @@ class KnowsError(Protocol):
 
     def error_solver_for(self, parameters: Parameters, device: str) -> Solver:
         """Give the function from patches to the standard deviation of their maps' errors."""
+
+
+#: Patches, a number of members and a seed in; members (M, n, V, T, Y, X) out.
+EnsembleSolver: TypeAlias = Callable[[Patches, int, int], FloatArray]
+
+
+@runtime_checkable
+class GivesEnsembles(Protocol):
+    """A method that can also draw from what the truth may be."""
+
+    def ensemble_solver_for(self, parameters: Parameters, device: str) -> EnsembleSolver:
+        """Give the function from patches to members of an ensemble of maps."""
 
 
 @runtime_checkable

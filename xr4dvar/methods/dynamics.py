@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 from xr4dvar.arguments import check_choice, check_number
 from xr4dvar.errors import InputError, Problems
+from xr4dvar.labels import Grid
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from xr4dvar.dynamics.integrators import Step
 
-__all__ = ["ODE", "Dynamics", "Lorenz63", "Lorenz96"]
+__all__ = [
+    "ODE",
+    "Dynamics",
+    "Lorenz63",
+    "Lorenz96",
+    "check_chain",
+    "components",
+    "flow_of",
+]
 
 
 @runtime_checkable
@@ -167,6 +177,44 @@ class ODE:
             return found
 
         return Flow(rates, interval, self.scheme, substeps)
+
+
+def components(grid: Grid, names: Sequence[str]) -> int:
+    """Numbers of a state: variables times cells."""
+    return len(names) * math.prod(grid[role].size for role in grid.roles if role != "time")
+
+
+def check_chain(dynamics: Dynamics, grid: Grid, names: Sequence[str], problems: Problems) -> bool:
+    """Note what keeps the data from being states that the model leads from one to the next.
+
+    Returns
+    -------
+    bool
+        Whether they have the model's components.
+    """
+    if "time" not in grid.roles:
+        problems.add("the data have no time axis", "name it, dims={'time': ...}")
+    elif not grid["time"].uniform:
+        name = grid["time"].name
+        problems.add(
+            f"{name!r} is not evenly spaced, and a model goes on in even steps",
+            f"put the observations on a finer, even axis: obs.reindex({name}=...) "
+            "leaves the times between without observations",
+        )
+    size, wanted = components(grid, names), dynamics.components
+    if wanted is None or wanted == size:
+        return True
+    problems.add(
+        f"{type(dynamics).__name__} has {wanted} components, the data's state {size}",
+        'name the dimension that holds them, dims={"x": "component"}, '
+        "or give a Dataset of one variable a component",
+    )
+    return False
+
+
+def flow_of(dynamics: Dynamics, spacing: float) -> Step:
+    """The model from one time of the data to the next, in steps of at most dt."""
+    return dynamics.flow(spacing, max(1, math.ceil(spacing / dynamics.dt - 1e-6)))
 
 
 def _check_scheme(dt: object, scheme: object, problems: Problems) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -10,8 +9,8 @@ from typing import ClassVar
 from xr4dvar.arguments import check_count
 from xr4dvar.errors import Problems
 from xr4dvar.labels import Grid
-from xr4dvar.methods.base import FitOptions, Parameters, Solver, Window
-from xr4dvar.methods.dynamics import Dynamics
+from xr4dvar.methods.base import EnsembleSolver, FitOptions, Parameters, Solver, Window
+from xr4dvar.methods.dynamics import Dynamics, check_chain, components
 from xr4dvar.methods.training_data import TrainingData
 from xr4dvar.types import Role, Variances
 
@@ -50,6 +49,10 @@ class FourDVar:
         First guesses for each window.
     steps : int
         Most steps of each descent.
+    spin_up : int
+        Times by which the model runs before each window: the climate's mean and covariance are
+        what is known then, so that the window itself begins with a state that the model leads to
+        (on its attractor). 0 where b is said to hold at the first time.
     climate : int
         States of the free run that b and B, mean and covariance of the climate, are taken from;
         with `fit` and a target they are those of the target.
@@ -74,6 +77,7 @@ class FourDVar:
     model_error_variance: Variances | None = None
     starts: int = 5
     steps: int = 100
+    spin_up: int = 20
     climate: int = 2000
 
     background: ClassVar[None] = None
@@ -86,30 +90,15 @@ class FourDVar:
         problems = Problems()
         for name in ("starts", "steps", "climate"):
             check_count(name, getattr(self, name), problems)
+        check_count("spin_up", self.spin_up, problems, least=0)
         dynamics: object = self.dynamics
         if not isinstance(dynamics, Dynamics):
             fix = "give a model, such as xr4dvar.Lorenz63() or xr4dvar.ODE(f, dt)"
             problems.add(f"dynamics is {dynamics!r}", fix)
             problems.raise_if_any()
         self.dynamics.check(problems)
-        if "time" not in grid.roles:
-            problems.add("the data have no time axis", "name it, dims={'time': ...}")
-        elif not grid["time"].uniform:
-            name = grid["time"].name
-            problems.add(
-                f"{name!r} is not evenly spaced, and a model goes on in even steps",
-                f"put the observations on a finer, even axis: obs.reindex({name}=...) "
-                "leaves the times between without observations",
-            )
-        size = components(grid, names)
-        wanted = self.dynamics.components
-        if wanted is not None and wanted != size:
-            problems.add(
-                f"{type(self.dynamics).__name__} has {wanted} components, the data's state {size}",
-                'name the dimension that holds them, dims={"x": "component"}, '
-                "or give a Dataset of one variable a component",
-            )
-        else:
+        if check_chain(self.dynamics, grid, names, problems):
+            size = components(grid, names)
             for name in ("error_variance", "model_error_variance"):
                 if (value := getattr(self, name)) is not None:
                     with problems.collect():
@@ -152,7 +141,8 @@ class FourDVar:
 
         return make_error_solver(self, parameters, device)
 
+    def ensemble_solver_for(self, parameters: Parameters, device: str) -> EnsembleSolver:
+        """Give the function from windows to members of the posterior."""
+        from xr4dvar.methods.fourdvar_ensemble import make_ensemble_solver
 
-def components(grid: Grid, names: Sequence[str]) -> int:
-    """Numbers of a state: variables times cells."""
-    return len(names) * math.prod(grid[role].size for role in grid.roles if role != "time")
+        return make_ensemble_solver(self, parameters, device)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from xr4dvar.batch import Batch
 from xr4dvar.chain import (
@@ -21,11 +22,11 @@ from xr4dvar.chain import (
 )
 from xr4dvar.cost import Cost
 from xr4dvar.covariance.matrix import CovarianceMatrix
-from xr4dvar.dynamics.integrators import Step
 from xr4dvar.errors import InputError
 from xr4dvar.methods.base import Parameters, Patches, Solver
 from xr4dvar.methods.climate import Climate, closest, free_run
 from xr4dvar.methods.device import choose_device
+from xr4dvar.methods.dynamics import flow_of
 from xr4dvar.methods.training_data import TrainingData
 from xr4dvar.solvers import GaussNewton, Shooting, minimise
 from xr4dvar.types import FloatArray
@@ -62,7 +63,7 @@ class Stage:
 
 def run_freely(method: FourDVar, spacing: float, components: int, seed: int) -> Parameters:
     """Take the climate from a free run of the model."""
-    step = _step(method, spacing)
+    step = flow_of(method.dynamics, spacing)
     states = free_run(step, components, method.climate, seed)
     return _parameters(spacing, states)
 
@@ -89,18 +90,12 @@ def _parameters(spacing: float, states: FloatArray) -> Parameters:
     return Parameters({"spacing": spacing}, {"climate": np.asarray(states, dtype=np.float64)})
 
 
-def _step(method: FourDVar, spacing: float) -> Step:
-    """The model from one time of the data to the next, in steps of at most dt."""
-    substeps = max(1, math.ceil(spacing / method.dynamics.dt - 1e-6))
-    return method.dynamics.flow(spacing, substeps)
-
-
 def make_solver(method: FourDVar, parameters: Parameters, device: str) -> Solver:
     """Give the function that completes windows."""
     assimilation = Assimilation(method, parameters, choose_device(device))
 
     def solve(patches: Patches) -> FloatArray:
-        return assimilation.analysis(patches)[0].cpu().numpy()
+        return assimilation.within(assimilation.analysis(assimilation.batch(patches)))
 
     return solve
 
@@ -110,10 +105,11 @@ def make_error_solver(method: FourDVar, parameters: Parameters, device: str) -> 
     assimilation = Assimilation(method, parameters, choose_device(device))
 
     def solve(patches: Patches) -> FloatArray:
-        x, batch = assimilation.analysis(patches)
+        batch = assimilation.batch(patches)
+        x = assimilation.analysis(batch)
         last = assimilation.stages[-1]
         found = last.solver.covariances(last.cost, batch, x).diagonal(dim1=-2, dim2=-1)
-        return from_states(found.sqrt(), x).cpu().numpy()
+        return assimilation.within(from_states(found.sqrt(), x))
 
     return solve
 
@@ -124,34 +120,72 @@ class Assimilation:
     def __init__(self, method: FourDVar, parameters: Parameters, place: torch.device):
         self.method = method
         self.place = place
-        step = _step(method, parameters.settings["spacing"])
+        step = flow_of(method.dynamics, parameters.settings["spacing"])
         if isinstance(step, torch.nn.Module):
             step = step.to(place)
         self.climate = Climate(torch.from_numpy(parameters.arrays["climate"]).to(place), step)
         size = self.climate.states.shape[1]
         self.error = CovarianceMatrix(method.error_variance, size, "error_variance")
-        covariance = CovarianceMatrix(self.climate.covariance, size, "climate")
+        self.background = CovarianceMatrix(self.climate.covariance, size, "climate")
+        self.model_error = None
+        if method.model_error_variance is not None:
+            variance = method.model_error_variance
+            self.model_error = CovarianceMatrix(variance, size, "model_error_variance")
         terms = [
             StateObservationTerm(self.error),
-            InitialStateTerm(self.climate.mean, covariance),
+            InitialStateTerm(self.climate.mean, self.background),
         ]
-        self.stages = [stage.to(place) for stage in _stages(method, terms, self.climate)]
+        stages = _stages(terms, self.climate, self.model_error)
+        self.stages = [stage.to(place) for stage in stages]
 
-    def analysis(self, patches: Patches) -> tuple[Tensor, Batch]:
-        """Give the states of least cost (B, V, T, Y, X), and the observations as they were used."""
+    def batch(self, patches: Patches) -> Batch:
+        """Observations of windows, from the start of the spin-up on."""
         batch = _batch(patches, self.error, self.place)
-        numbers = batch.y[0].numel() * self.method.starts
-        found = []
-        for part in torch.arange(len(batch.y), device=self.place).split(
-            max(1, NUMBERS_AT_ONCE // numbers)
-        ):
-            windows = batch.take(part)
-            guesses = closest(self.climate, windows, self.method.starts)
-            found.append(_best(self.stages, windows, guesses, self.method.steps))
-        return torch.cat(found), batch
+        before = (*[0] * 4, self.method.spin_up, 0)
+        return replace(batch, y=pad(batch.y, before), weight=pad(batch.weight, before))
+
+    def within(self, x: Tensor) -> FloatArray:
+        """Leave the spin-up out."""
+        return x[:, :, self.method.spin_up :].cpu().numpy()
+
+    def analysis(self, batch: Batch) -> Tensor:
+        """Give the states of least cost (B, V, T, Y, X)."""
+        return torch.cat([least(*self.minima(batch.take(part))) for part in self.parts(batch)])
+
+    def parts(self, batch: Batch) -> Sequence[Tensor]:
+        """Numbers of the windows that are solved for at once."""
+        size = max(1, NUMBERS_AT_ONCE // (batch.y[0].numel() * self.method.starts))
+        numbers: Sequence[Tensor] = torch.arange(len(batch.y), device=self.place).split(size)
+        return numbers
+
+    def minima(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Go down from every first guess.
+
+        Returns
+        -------
+        x : Tensor, shape (B, S, V, T, Y, X)
+        costs : Tensor, shape (B, S)
+            Infinite where the model ran out of bounds.
+        """
+        guesses = closest(self.climate, batch, self.method.starts)
+        count, tries = guesses.shape[:2]
+        many = batch.take(torch.arange(count, device=self.place).repeat_interleave(tries))
+        x = from_states(guesses.flatten(0, 1), many.y)
+        for stage in self.stages:
+            x = stage.minimise(many, x, self.method.steps)
+        with torch.no_grad():
+            costs = self.stages[-1].cost(x, many).view(count, tries)
+        costs = torch.where(torch.isfinite(costs), costs, torch.inf)
+        lost = torch.isinf(costs).all(1)
+        if bool(lost.any()):
+            what = f"the model runs out of bounds in {int(lost.sum())} of {count} windows"
+            raise InputError([(what, "take a smaller dt, or look at their observations")])
+        return x.unflatten(0, (count, tries)), costs
 
 
-def _stages(method: FourDVar, terms: Sequence[torch.nn.Module], climate: Climate) -> list[Stage]:
+def _stages(
+    terms: Sequence[torch.nn.Module], climate: Climate, last: CovarianceMatrix | None
+) -> list[Stage]:
     """The problem, after easier ones: the model's error is taken to be large at first.
 
     A loose model leaves few minima; each stage starts where the one before has ended, with a
@@ -160,9 +194,6 @@ def _stages(method: FourDVar, terms: Sequence[torch.nn.Module], climate: Climate
     """
     size = climate.states.shape[1]
     change = climate.change_variance
-    last = None
-    if method.model_error_variance is not None:
-        last = CovarianceMatrix(method.model_error_variance, size, "model_error_variance")
     found = []
     for share in RELAXATION:
         variance = share * change
@@ -180,7 +211,7 @@ def _batch(patches: Patches, error: CovarianceMatrix, place: torch.device) -> Ba
     batch = Batch.from_gappy(torch.as_tensor(patches.y, dtype=torch.float64, device=place))
     empty = int((batch.weight.flatten(1).sum(1) == 0).sum())
     if empty:
-        log.warning("%d windows have no observation: their maps are the climate's mean", empty)
+        log.warning("%d windows have no observation: their maps come from the climate alone", empty)
     if patches.error_variance is None:
         return batch
     own = torch.as_tensor(patches.error_variance, dtype=torch.float64, device=place)
@@ -188,19 +219,7 @@ def _batch(patches: Patches, error: CovarianceMatrix, place: torch.device) -> Ba
     return Batch(batch.y, torch.where(batch.weight > 0, general / own, 0.0))
 
 
-def _best(stages: Sequence[Stage], batch: Batch, guesses: Tensor, steps: int) -> Tensor:
-    """Minimise from every guess (B, S, T, n); give the states of least cost (B, V, T, Y, X)."""
-    count, tries = guesses.shape[:2]
-    many = batch.take(torch.arange(count, device=guesses.device).repeat_interleave(tries))
-    x = from_states(guesses.flatten(0, 1), many.y)
-    for stage in stages:
-        x = stage.minimise(many, x, steps)
-    with torch.no_grad():
-        costs = stages[-1].cost(x, many).view(count, tries)
-    costs = torch.where(torch.isfinite(costs), costs, torch.inf)
-    lost = torch.isinf(costs).all(1)
-    if bool(lost.any()):
-        what = f"the model runs out of bounds in {int(lost.sum())} of {count} windows"
-        raise InputError([(what, "take a smaller dt, or look at their observations")])
-    best: Tensor = x.unflatten(0, (count, tries))[torch.arange(count), costs.argmin(1)]
+def least(x: Tensor, costs: Tensor) -> Tensor:
+    """The states of least cost of those of every start."""
+    best: Tensor = x[torch.arange(len(x)), costs.argmin(1)]
     return best

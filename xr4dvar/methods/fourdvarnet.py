@@ -8,12 +8,13 @@ from typing import Literal
 
 from xr4dvar.labels import Grid, by_role
 from xr4dvar.methods.base import FitOptions, Method, Parameters, Solver, Window
+from xr4dvar.methods.dynamics import Dynamics
 from xr4dvar.methods.fourdvarnet_checks import (
     LOSSES,
-    PATCH,
     PriorName,
     SolverName,
     check_fourdvarnet,
+    default_patch,
 )
 from xr4dvar.methods.optimal_interpolation import OptimalInterpolation
 from xr4dvar.methods.training_data import TrainingData
@@ -34,30 +35,41 @@ class FourDVarNet:
     The state x is the increment to the map of `background`, the network learns what that method
     cannot: flow-dependent covariances, fronts, motion. All times of a patch are solved together.
 
+    Of maps, convolutions run along y and x and times are their channels. Data without a y axis
+    are series: where x is given by names, convolutions run along time and the components are
+    channels; where x has numbers, they run along time and x.
+
     Parameters
     ----------
     background : method or None
         Gives the first guess, which the prior and the solver also look at; fitted by the same
         `fit` where it has something to learn. None: start from the mean.
     patch : mapping of str to int, optional
-        Cells seen at once, ``{"time": 15, "lat": 128, "lon": 128}``, at most the domain.
+        Cells seen at once, at most the domain; default: ``{"time": 15, "lat": 128, "lon": 128}``
+        of maps, 256 times of series.
     overlap : mapping of str to int, optional
         Cells by which neighbouring patches overlap in `reconstruct`. Default: two thirds of the
         patch in time, a quarter in y and x.
-    prior : {"bilinear", "two_scale"}
-        Phi: bilinear auto-encoder, or two-scale prior blind to the central point.
+    prior : {"bilinear", "two_scale"} or Dynamics
+        Phi: bilinear auto-encoder, two-scale prior blind to the central point, or a known model
+        such as `Lorenz63`, then ``Phi(x)_{t+1} = M(x_t)``.
     solver : {"unet", "lstm", "gradient"}
         U-Net steps, convolutional LSTM steps as published, or gradient descent with a learned
         step size.
     iterations : int
         Steps of the solver.
-    widths : sequence of int
-        Channels of the U-Net's levels; the first is that of the LSTM's memory.
+    widths : sequence of int, optional
+        Channels of the U-Net's levels; the first is that of the LSTM's memory. Default:
+        ``(64, 96, 128)`` for maps, ``(192,)`` for series.
+    depth : int, optional
+        Residual blocks of each level of the U-Net. Default: 1 for maps, 4 for series.
     prior_width : int
         Channels inside the prior.
     coarsen : "auto" or int
         Cells along y and x to one cell of the increment's grid, as in incremental 4DVar. "auto":
         the largest of 4, 2 and 1 that can hold 98 % of the variance of the background's error.
+        Of series: times in a row that are the channels of one place, with nothing lost; "auto"
+        is 8.
     loss : mapping of str to float, optional
         Weights of the training losses, per cell and in units of the background's error variance:
 
@@ -90,10 +102,11 @@ class FourDVarNet:
     background: Method | None = field(default_factory=OptimalInterpolation)
     patch: Mapping[str, int] | None = None
     overlap: Mapping[str, int] | None = None
-    prior: PriorName = "bilinear"
+    prior: PriorName | Dynamics = "bilinear"
     solver: SolverName = "unet"
     iterations: int = 2
-    widths: Sequence[int] = (64, 96, 128)
+    widths: Sequence[int] | None = None
+    depth: int | None = None
     prior_width: int = 16
     coarsen: Literal["auto"] | int = "auto"
     loss: Mapping[str, float] | None = None
@@ -120,7 +133,8 @@ class FourDVarNet:
     def patch_sizes(self, grid: Grid) -> dict[Role, int]:
         """Cells of a patch along each axis of the grid."""
         given = by_role(self.patch or {}, grid.axes, "patch")
-        return {role: given.get(role, min(PATCH[role], grid[role].size)) for role in grid.roles}
+        usual = default_patch(grid)
+        return {role: given.get(role, usual[role]) for role in grid.roles}
 
     def windows(self, grid: Grid, parameters: Parameters) -> dict[Role, Window]:
         """Give the patch and its stride along each axis."""

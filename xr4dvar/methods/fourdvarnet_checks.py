@@ -9,27 +9,58 @@ from xr4dvar.arguments import check_choice, check_count, check_mapping, check_nu
 from xr4dvar.errors import Problems
 from xr4dvar.labels import Grid, by_role
 from xr4dvar.methods.base import check_method
+from xr4dvar.methods.configuration import functions_of
+from xr4dvar.methods.dynamics import Dynamics, check_chain
 from xr4dvar.methods.training_options import Training
 from xr4dvar.types import Role
 
 if TYPE_CHECKING:
+    from xr4dvar.layout import LayoutGrid
     from xr4dvar.methods.fourdvarnet import FourDVarNet
 
-__all__ = ["LOSSES", "PATCH", "PriorName", "SolverName", "check_fourdvarnet"]
+__all__ = [
+    "LOSSES",
+    "PriorName",
+    "SolverName",
+    "check_fourdvarnet",
+    "default_patch",
+    "layout_grid",
+]
 
 PriorName: TypeAlias = Literal["bilinear", "two_scale"]
 SolverName: TypeAlias = Literal["unet", "lstm", "gradient"]
 
 #: Cells of a patch where the user does not say otherwise.
 PATCH: dict[Role, int] = {"time": 15, "y": 128, "x": 128}
+#: Times of a patch of a series.
+SERIES = 256
 #: Weights of the training losses where the user does not say otherwise.
 LOSSES = {"supervised": 1.0, "gradient": 0.0, "regularisation": 0.1, "variational": 0.0}
+
+
+def layout_grid(grid: Grid) -> LayoutGrid:
+    """Which axes convolutions run along: those of maps, or of series."""
+    if "time" not in grid.roles or "y" in grid.roles:
+        return "y-x"
+    return "time-x" if "x" in grid.roles and not grid["x"].named else "time"
+
+
+def default_patch(grid: Grid) -> dict[Role, int]:
+    """Cells of a patch where the user does not say otherwise; components are not cut."""
+    sizes = dict(PATCH)
+    kind = layout_grid(grid)
+    if kind != "y-x":
+        sizes["time"] = SERIES
+    if kind == "time":
+        sizes |= {role: grid[role].size for role in grid.roles if role != "time"}
+    return {role: min(sizes[role], grid[role].size) for role in grid.roles}
 
 
 def check_fourdvarnet(method: FourDVarNet, grid: Grid, names: Sequence[str]) -> None:
     """Raise one `InputError` with every setting of `method` that cannot be used on the grid."""
     problems = Problems()
     _check_network(method, problems)
+    _check_prior(method, grid, names, problems)
     _check_losses(method, problems)
     _check_windows(method, grid, problems)
     training: object = method.training
@@ -57,18 +88,38 @@ def _check_background(
 
 
 def _check_network(method: FourDVarNet, problems: Problems) -> None:
-    check_choice("prior", method.prior, get_args(PriorName), problems)
     check_choice("solver", method.solver, get_args(SolverName), problems)
     check_count("iterations", method.iterations, problems)
     check_count("prior_width", method.prior_width, problems)
+    if method.depth is not None:
+        check_count("depth", method.depth, problems)
     widths: object = method.widths
-    if not isinstance(widths, tuple) or not widths or not all(map(is_count, widths)):
+    good = isinstance(widths, tuple) and widths and all(map(is_count, widths))
+    if widths is not None and not good:
         problems.add(f"widths is {widths!r}", "use whole numbers, at least 1, such as (48, 64)")
     if method.coarsen != "auto" and not is_count(method.coarsen):
         problems.add(f"coarsen is {method.coarsen!r}", "use 'auto' or a whole number, at least 1")
     for name in ("redraw", "mirror"):
         if not isinstance(value := getattr(method, name), bool):
             problems.add(f"{name} is {value!r}", "use True or False")
+
+
+def _check_prior(method: FourDVarNet, grid: Grid, names: Sequence[str], problems: Problems) -> None:
+    prior: object = method.prior
+    if not isinstance(prior, Dynamics):
+        check_choice("prior", prior, get_args(PriorName), problems)
+        return
+    prior.check(problems)
+    check_chain(prior, grid, names, problems)
+    if functions_of(prior):
+        what = f"the tendency of {type(prior).__name__} is a function, which no file can hold"
+        problems.add(what, "use FourDVar, or a named model such as Lorenz63()")
+    if method.background is not None:
+        what = "a model as prior is one of whole states, not of increments to a background"
+        problems.add(what, "give background=None")
+    if layout_grid(grid) == "y-x" and method.coarsen != 1:
+        what = f"coarsen is {method.coarsen!r}, and a model as prior has a grid of its own"
+        problems.add(what, "give coarsen=1")
 
 
 def _check_losses(method: FourDVarNet, problems: Problems) -> None:
@@ -84,7 +135,7 @@ def _check_losses(method: FourDVarNet, problems: Problems) -> None:
 
 
 def _check_windows(method: FourDVarNet, grid: Grid, problems: Problems) -> None:
-    patch: dict[Role, int] = {role: min(PATCH[role], grid[role].size) for role in grid.roles}
+    patch = default_patch(grid)
     if check_mapping("patch", method.patch or {}, "{'time': 15}", problems):
         with problems.collect():
             patch |= by_role(method.patch or {}, grid.axes, "patch")

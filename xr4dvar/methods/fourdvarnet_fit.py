@@ -10,18 +10,23 @@ import numpy as np
 import torch
 
 from xr4dvar.methods.base import FitOptions, Parameters, Patches, Solver
+from xr4dvar.methods.configuration import to_config
 from xr4dvar.methods.device import choose_device, one_at_a_time
+from xr4dvar.methods.fourdvarnet_checks import layout_grid
 from xr4dvar.methods.fourdvarnet_network import Architecture, FourDVarNetwork
 from xr4dvar.methods.fourdvarnet_objective import Objective
 from xr4dvar.methods.fourdvarnet_units import Units
 from xr4dvar.methods.patch_sampler import PatchSampler, validation_patches
 from xr4dvar.methods.training import train
 from xr4dvar.methods.training_data import TrainingData
+from xr4dvar.priors import DynamicsPrior
 from xr4dvar.types import FloatArray, Role
 
 if TYPE_CHECKING:
     from xr4dvar.methods.fourdvarnet import FourDVarNet
 
+#: Times in a row that are channels of one place, of series.
+FOLD = 8
 #: Most cells of a block: it is in memory, and mapped by the background method, whole.
 BLOCK_CELLS = 4_000_000
 #: A block is this many patches long in time, so that its ends are rare but are learned too.
@@ -34,6 +39,7 @@ def fit_fourdvarnet(
     """Train the network of `method` on `data`."""
     patch = method.patch_sizes(data.grid)
     block = _block_sizes(data, patch)
+    kept, fresh = _turnover(block, patch, method)
     sampler = PatchSampler(
         data,
         background,
@@ -41,25 +47,13 @@ def fit_fourdvarnet(
         patch,
         method.training.batch_size,
         options.seed,
+        kept=kept,
+        fresh=fresh,
         redraw=method.redraw and data.supervised,
         minimum_observed=method.training.minimum_observed,
     )
-    units = Units.estimate(sampler.blocks(0), data)
-    factor = method.coarsen
-    if factor == "auto":
-        factor = units.choose_coarsening(sampler.blocks(0))
-    architecture = Architecture(
-        variables=len(data.names),
-        times=patch.get("time", 1),
-        context=0 if background is None else len(data.names),
-        prior=method.prior,
-        solver=method.solver,
-        iterations=method.iterations,
-        widths=list(method.widths),
-        prior_width=method.prior_width,
-        coarsen=int(factor),
-    )
-    network = _make_network(architecture, options.seed)
+    architecture, units = _design(method, data, sampler, patch)
+    network = _make_network(architecture, units, options.seed)
     objective = Objective(units, method.loss_weights, method.mirror)
     stride = {role: max(1, size // 2) for role, size in patch.items()}
     held_out = validation_patches(data, background, patch, stride, options.seed, block)
@@ -77,13 +71,62 @@ def fit_fourdvarnet(
     return Parameters(settings, weights, history)
 
 
+def _design(
+    method: FourDVarNet, data: TrainingData, sampler: PatchSampler, patch: Mapping[Role, int]
+) -> tuple[Architecture, Units]:
+    """Sizes and units of the network, from what the data are and say."""
+    grid, blocks = layout_grid(data.grid), sampler.blocks(0)
+    maps = grid == "y-x"
+    units = (Units.of_components if grid == "time" else Units.estimate)(blocks, data)
+    coarsen, fold = method.coarsen, 1
+    if not maps:
+        coarsen, fold = 1, method.coarsen if isinstance(method.coarsen, int) else FOLD
+    elif coarsen == "auto":
+        coarsen = units.choose_coarsening(blocks)
+    widths = method.widths or ((64, 96, 128) if maps else (192,))
+    return Architecture(
+        variables=len(data.names),
+        times=patch.get("time", 1),
+        context=0 if sampler.background is None else len(data.names),
+        prior=method.prior if isinstance(method.prior, str) else to_config(method.prior),
+        solver=method.solver,
+        iterations=method.iterations,
+        widths=list(widths),
+        prior_width=method.prior_width,
+        coarsen=int(coarsen),
+        depth=method.depth or (1 if maps else 4),
+        y=patch.get("y", 1),
+        x=patch.get("x", 1),
+        grid=grid,
+        fold=fold,
+        wraps=grid == "time-x" and _closes(data, patch),
+        spacing=data.grid["time"].spacing if "time" in data.grid.roles else 1.0,
+    ), units
+
+
+def _closes(data: TrainingData, patch: Mapping[Role, int]) -> bool:
+    """Whether a patch goes round the whole circle."""
+    x = data.grid["x"]
+    return x.period is not None and patch["x"] == x.size
+
+
+def _turnover(
+    block: Mapping[Role, int], patch: Mapping[Role, int], method: FourDVarNet
+) -> tuple[int, float]:
+    """Blocks in memory, and how many of them are new at each step."""
+    if dict(block) == dict(patch) and method.background is None:  # no more than a patch to read
+        return method.training.batch_size, method.training.batch_size
+    return 8, 1 / 25
+
+
 def _identity(
     method: FourDVarNet, data: TrainingData, options: FitOptions, units: Units
 ) -> dict[str, Any]:
     """What makes a fit this one: a checkpoint of any other is not gone on from."""
     # a few digits tell other data apart, and do not tell sums of another order
     statistics = {
-        name: [f"{value:.4g}" for value in values] for name, values in units.settings.items()
+        name: [f"{value:.4g}" for value in np.ravel(values)]
+        for name, values in units.settings.items()
     }
     return {
         "method": asdict(method),
@@ -116,11 +159,15 @@ def make_solver(parameters: Parameters, device: str) -> Solver:
     return solve
 
 
-def _make_network(architecture: Architecture, seed: int) -> FourDVarNetwork:
+def _make_network(architecture: Architecture, units: Units, seed: int) -> FourDVarNetwork:
     # fork: the user's own random numbers stay as they were
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return FourDVarNetwork(architecture)
+        network = FourDVarNetwork(architecture)
+    if isinstance(network.prior, DynamicsPrior):  # whose model is in the data's own units
+        network.prior.mean.copy_(torch.from_numpy(units.mean))
+        network.prior.spread.copy_(torch.from_numpy(units.error))
+    return network
 
 
 def _block_sizes(data: TrainingData, patch: Mapping[Role, int]) -> dict[Role, int]:

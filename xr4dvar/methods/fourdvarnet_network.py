@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from xr4dvar.batch import Batch, coarsen, interpolate
 from xr4dvar.cost import Cost, ObservationTerm, PriorTerm, Variance
-from xr4dvar.priors import PRIORS
+from xr4dvar.layout import Layout, LayoutGrid
+from xr4dvar.methods.configuration import from_config
+from xr4dvar.methods.dynamics import flow_of
+from xr4dvar.priors import PRIORS, DynamicsPrior
 from xr4dvar.solvers import GradientDescent, LearnedSolver, minimise
 from xr4dvar.solvers.loop import Solver, State
 
@@ -22,19 +27,43 @@ class Architecture:
 
     Parameters
     ----------
-    variables, times, context : int
-        Variables and times of the state, and known fields beside it.
+    variables, times, y, x : int
+        Of the state. The sizes y and x matter only where they are channels.
+    context : int
+        Known fields beside the state.
+    prior
+        The name of a learned one, or the configuration of a known model.
+    spacing : float
+        Time between states, in the model's units.
+    grid, fold, wraps
+        See `Layout`.
     """
 
     variables: int
     times: int
     context: int
-    prior: str
+    prior: str | Mapping[str, Any]
     solver: str
     iterations: int
     widths: Sequence[int]
     prior_width: int
     coarsen: int
+    depth: int = 1
+    y: int = 1
+    x: int = 1
+    grid: LayoutGrid = "y-x"
+    fold: int = 1
+    wraps: bool = False
+    spacing: float = 1.0
+
+    @property
+    def layout(self) -> Layout:
+        """How the state becomes an image."""
+        return Layout(self.grid, self.fold, self.wraps)
+
+    def channels(self, variables: int) -> int:
+        """Channels of a field of so many variables."""
+        return self.layout.channels((variables, self.times, self.y, self.x))
 
 
 class FourDVarNetwork(nn.Module):
@@ -46,10 +75,10 @@ class FourDVarNetwork(nn.Module):
     def __init__(self, architecture: Architecture):
         super().__init__()
         self.architecture = architecture
-        variables, times = architecture.variables, architecture.times
-        state, context = variables * times, architecture.context * times
-        self.prior = PRIORS[architecture.prior](state, context, architecture.prior_width)
-        ones = [1.0] * variables
+        state = architecture.channels(architecture.variables)
+        context = architecture.channels(architecture.context)
+        self.prior = _make_prior(architecture, state, context)
+        ones = [1.0] * architecture.variables
         self.cost = Cost(
             [
                 ObservationTerm(Variance(ones, learned=True)),
@@ -57,8 +86,7 @@ class FourDVarNetwork(nn.Module):
             ]
         )
         # gradients of both terms, the state, the weight of the observations, the context
-        inputs = 4 * state + context
-        self.solver: Solver = _make_solver(architecture, inputs, state)
+        self.solver: Solver = _make_solver(architecture, 4 * state + context, state)
 
     def forward(self, y: Tensor, weight: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         """Give the increment, and the state on the grid where it was solved.
@@ -86,9 +114,19 @@ class FourDVarNetwork(nn.Module):
         return misfit.flatten(1).mean(1)
 
 
+def _make_prior(architecture: Architecture, state: int, context: int) -> nn.Module:
+    if isinstance(architecture.prior, str):
+        make = PRIORS[architecture.prior]
+        return make(state, context, architecture.prior_width, architecture.layout)
+    step = flow_of(from_config(architecture.prior), architecture.spacing)
+    shape = architecture.variables, 1, architecture.y, architecture.x
+    return DynamicsPrior(step, torch.zeros(shape), torch.ones(shape))
+
+
 def _make_solver(architecture: Architecture, inputs: int, outputs: int) -> Solver:
+    widths, layout = tuple(architecture.widths), architecture.layout
     if architecture.solver == "lstm":
-        return LearnedSolver.lstm(inputs, outputs, architecture.widths[0])
+        return LearnedSolver.lstm(inputs, outputs, widths[0], layout)
     if architecture.solver == "unet":
-        return LearnedSolver.unet(inputs, outputs, tuple(architecture.widths))
+        return LearnedSolver.unet(inputs, outputs, widths, architecture.depth, layout)
     return GradientDescent(0.2, learned=True)

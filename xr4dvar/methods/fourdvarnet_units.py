@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -16,13 +18,18 @@ __all__ = ["Units", "tensor"]
 
 
 class Units:
-    """Per variable: mean and spread of the data, and the size of the background's error."""
+    """Mean and spread of the data, and the size of the background's error.
 
-    def __init__(self, mean: list[float], spread: list[float], error: list[float]):
+    Parameters
+    ----------
+    mean, spread, error : nested lists
+        One number a variable; of series, (V, 1, Y, X) numbers, one a component.
+    """
+
+    def __init__(self, mean: list[Any], spread: list[Any], error: list[Any]):
         self.settings = {"mean": mean, "spread": spread, "error": error}
         self.mean, self.spread, self.error = (
-            np.array(values, dtype=np.float32).reshape(-1, 1, 1, 1)
-            for values in (mean, spread, error)
+            _four_axes(np.array(values, dtype=np.float32)) for values in (mean, spread, error)
         )
 
     @classmethod
@@ -40,6 +47,25 @@ class Units:
             for v, square in enumerate(squares)
         ]
         return cls(mean, spread, error)
+
+    @classmethod
+    def of_components(cls, blocks: list[Block], data: TrainingData) -> Units:
+        """The same for series: each component by itself, from what blocks say of it.
+
+        A component that is never known in them has the statistics of its variable.
+        """
+        general = cls.estimate(blocks, data)
+        known = np.stack([np.where(np.isfinite(b.target), b.target, b.y) for b in blocks])
+        count = np.isfinite(known).sum((0, 2), keepdims=True)[0]
+        total = np.nansum(known, (0, 2), keepdims=True)[0]
+        mean = np.where(count, total / np.maximum(count, 1), general.mean)
+        squares = np.nansum((known - mean) ** 2, (0, 2), keepdims=True)[0]
+        spread = np.where(count > 1, np.sqrt(squares / np.maximum(count, 1)), general.spread)
+        spread = np.where(spread > 0, spread, general.spread)
+        error = spread
+        if blocks[0].background is not None:
+            error = np.broadcast_to(general.error, mean.shape)
+        return cls(mean.tolist(), spread.tolist(), error.tolist())
 
     def first_guess(self, patches: Patches) -> FloatArray:
         """The background, or the mean where there is none."""
@@ -91,6 +117,11 @@ class Units:
         back = interpolate(coarse, factor, (x.shape[-2], x.shape[-1]))
         inner = (..., slice(factor, -factor), slice(factor, -factor))
         return float(((back - x)[inner] ** 2).mean() / (x[inner] ** 2).mean())
+
+
+def _four_axes(values: FloatArray) -> FloatArray:
+    """(V,) or (V, 1, Y, X) as the latter."""
+    return values.reshape(-1, 1, 1, 1) if values.ndim < 4 else values
 
 
 def tensor(array: FloatArray, device: torch.device) -> Tensor:

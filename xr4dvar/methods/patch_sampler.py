@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from xr4dvar.methods.base import Patches, Solver
-from xr4dvar.methods.training_data import Block, TrainingData
+from xr4dvar.methods.training_data import Block, BlockBox, TrainingData
 from xr4dvar.types import FloatArray, Role
 
 __all__ = ["PatchSampler", "Sample", "validation_patches", "with_background"]
@@ -17,6 +17,9 @@ __all__ = ["PatchSampler", "Sample", "validation_patches", "with_background"]
 BLOCKS, PATCHES, VALIDATION = 1, 2, 3
 #: Draws of a patch before one with too few observations is taken after all.
 TRIES = 20
+
+#: Entries (windows, members) that are validated on, and cells that a network maps at a time.
+MOST_ENTRIES, CELLS_AT_ONCE = 512, 200_000
 
 
 @dataclass(frozen=True)
@@ -45,8 +48,8 @@ class PatchSampler:
     seed : int
     kept : int
         Blocks in memory at a time.
-    steps_per_block : int
-        Training steps after which the oldest block makes room for a new one.
+    fresh : float
+        How many of them make room for new ones at each step.
     redraw : bool
         With a target: observe the truth anew in every block, see `TrainingData.block`.
     minimum_observed : float
@@ -60,7 +63,7 @@ class PatchSampler:
     batch_size: int
     seed: int
     kept: int = 8
-    steps_per_block: int = 25
+    fresh: float = 1 / 25
     redraw: bool = True
     minimum_observed: float = 0.0
     _blocks: OrderedDict[int, Block] = field(default_factory=OrderedDict)
@@ -73,20 +76,23 @@ class PatchSampler:
 
     def blocks(self, step: int) -> list[Block]:
         """The blocks that are in use at a step."""
-        oldest = step // self.steps_per_block
+        oldest = int(step * self.fresh + 1e-6)
         return [self._block(number) for number in range(oldest, oldest + self.kept)]
 
     def _block(self, number: int) -> Block:
         """Block number n, made anew where it is no longer (or, after a restart, not yet) kept."""
         if number not in self._blocks:
             generator = np.random.default_rng([self.seed, BLOCKS, number])
-            box = self.data.box(self.data.train, self.block, generator)
-            other = self.data.box(self.data.train, self.block, generator) if self.redraw else None
+            box = self._box(generator)
+            other = self._box(generator) if self.redraw else None
             block = self.data.block(box, generator, error_of=other)
             self._blocks[number] = with_background(block, self.background)
             while len(self._blocks) > self.kept:
                 self._blocks.popitem(last=False)
         return self._blocks[number]
+
+    def _box(self, generator: np.random.Generator) -> BlockBox:
+        return self.data.box(self.data.train, self.block, generator, self.data.train_entries)
 
     def _patch(self, blocks: list[Block], generator: np.random.Generator) -> Sample:
         for _ in range(TRIES):
@@ -113,17 +119,23 @@ def validation_patches(
 ) -> list[Sample]:
     """All patches of the (first part of the) validation period, on a regular raster."""
     generator = np.random.default_rng([seed, VALIDATION])
-    box = data.box(data.validation, largest)
-    block = with_background(data.block(box, generator), background)
-    starts = {
-        role: _starts(size, min(size, patch.get(role, size)), stride.get(role, size))
-        for role, size in _sizes(block).items()
-    }
-    corners = np.stack(np.meshgrid(*starts.values(), indexing="ij"), -1).reshape(-1, len(starts))
-    return [
-        _stack([_cut(block, dict(zip(starts, corner.tolist(), strict=True)), patch)])
-        for corner in corners
-    ]
+    samples = []
+    first, last = data.validation_entries or (0, 1)
+    for entry in range(first, min(last, first + MOST_ENTRIES)):
+        entries = None if data.validation_entries is None else (entry, entry + 1)
+        box = data.box(data.validation, largest, entries=entries)
+        block = with_background(data.block(box, generator), background)
+        starts = {
+            role: _starts(size, min(size, patch.get(role, size)), stride.get(role, size))
+            for role, size in _sizes(block).items()
+        }
+        corners = np.stack(np.meshgrid(*starts.values(), indexing="ij"), -1)
+        samples += [
+            _cut(block, dict(zip(starts, corner.tolist(), strict=True)), patch)
+            for corner in corners.reshape(-1, len(starts))
+        ]
+    together = max(1, CELLS_AT_ONCE // samples[0].target.size)
+    return [_stack(samples[n : n + together]) for n in range(0, len(samples), together)]
 
 
 def with_background(block: Block, background: Solver | None) -> Block:

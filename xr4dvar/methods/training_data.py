@@ -73,6 +73,9 @@ class TrainingData:
         First and one past the last time index of each period.
     hide : callable
         ``(observed, generator) -> hidden``: which of the observed cells (V, T, Y, X) to hide.
+    train_entries, validation_entries : tuple of int, optional
+        First and one past the last entry of the first batch dimension that each of the two
+        takes, where it is entries (windows, members) and not times that are set apart.
     """
 
     read: Reader
@@ -84,6 +87,8 @@ class TrainingData:
     train: tuple[int, int]
     validation: tuple[int, int]
     hide: Callable[[BoolArray, np.random.Generator], BoolArray]
+    train_entries: tuple[int, int] | None = None
+    validation_entries: tuple[int, int] | None = None
 
     def sizes(self, period: tuple[int, int]) -> dict[Role, int]:
         """Number of cells along each axis that is there, with the given period as time."""
@@ -97,17 +102,21 @@ class TrainingData:
         period: tuple[int, int],
         sizes: dict[Role, int],
         generator: np.random.Generator | None = None,
+        entries: tuple[int, int] | None = None,
     ) -> BlockBox:
-        """Place a block of the given sizes in a period: at random, or in its first corner."""
+        """Place a block of the given sizes in a period: at random, or in its first corner.
+
+        `entries` of the first batch dimension, if given, are those to choose from.
+        """
 
         def start(free: int) -> int:
             return 0 if generator is None else int(generator.integers(free + 1))
 
         whole = self.sizes(period)
-        entry = tuple(
-            0 if generator is None else int(generator.integers(size))
-            for size in self.shape[: len(self.shape) - len(whole)]
-        )
+        batch = [(0, size) for size in self.shape[: len(self.shape) - len(whole)]]
+        if entries is not None:
+            batch[0] = entries
+        entry = tuple(first + start(last - first - 1) for first, last in batch)
         slices = []
         for role, size in whole.items():
             length = min(size, sizes.get(role, size))

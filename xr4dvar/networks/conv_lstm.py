@@ -5,16 +5,21 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from xr4dvar.layout import MAPS, Layout
+from xr4dvar.networks.convolution import Convolution
+
 __all__ = ["ConvLSTM"]
 
 
 class ConvLSTM(nn.Module):
-    """One step of a 3 x 3 convolutional LSTM; its memory is passed in and returned.
+    """One step of a convolutional LSTM; its memory is passed in and returned.
 
     Parameters
     ----------
     inputs, hidden : int
         Channels of the input and of the memory.
+    layout : Layout, optional
+        Gives the kernel.
 
     Examples
     --------
@@ -25,10 +30,11 @@ class ConvLSTM(nn.Module):
     (torch.Size([1, 4, 5, 6]), 2)
     """
 
-    def __init__(self, inputs: int, hidden: int):
+    def __init__(self, inputs: int, hidden: int, layout: Layout = MAPS):
         super().__init__()
         self.hidden = hidden
-        self.gates = nn.Conv2d(inputs + hidden, 4 * hidden, 3, padding=1)
+        kernel = layout.kernel(3)
+        self.gates = Convolution(inputs + hidden, 4 * hidden, kernel, wraps=layout.wraps)
 
     def forward(
         self, x: Tensor, memory: tuple[Tensor, Tensor] | None

@@ -8,13 +8,15 @@ from collections.abc import Callable
 
 from torch import nn
 
+from xr4dvar.layout import Layout
 from xr4dvar.priors.bilinear import BilinearAutoEncoder as BilinearAutoEncoder
+from xr4dvar.priors.dynamics import DynamicsPrior as DynamicsPrior
 from xr4dvar.priors.two_scale import TwoScale as TwoScale
 
-__all__ = ["PRIORS", "BilinearAutoEncoder", "TwoScale"]
+__all__ = ["PRIORS", "BilinearAutoEncoder", "DynamicsPrior", "TwoScale"]
 
-#: Priors by name: ``(state channels, context channels, width) -> module``.
-PRIORS: dict[str, Callable[[int, int, int], nn.Module]] = {
+#: Priors by name: ``(state channels, context channels, width, layout) -> module``.
+PRIORS: dict[str, Callable[[int, int, int, Layout], nn.Module]] = {
     "bilinear": BilinearAutoEncoder,
     "two_scale": TwoScale,
 }

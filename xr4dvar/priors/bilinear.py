@@ -5,18 +5,22 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from xr4dvar.layout import MAPS, Layout
+from xr4dvar.networks import Convolution
+
 __all__ = ["BilinearAutoEncoder"]
 
 
 class BilinearAutoEncoder(nn.Module):
-    """Convolutions with a product of two of them, days as channels.
+    """Convolutions with a product of two of them; of maps, the days are channels.
 
     Parameters
     ----------
     state, context : int
-        Channels (variables x times) of the state and of the context.
+        Channels of the state and of the context, as they are laid out.
     hidden : int
         Channels inside.
+    layout : Layout, optional
 
     Notes
     -----
@@ -31,27 +35,23 @@ class BilinearAutoEncoder(nn.Module):
     torch.Size([2, 1, 3, 8, 8])
     """
 
-    def __init__(self, state: int, context: int, hidden: int = 32):
+    def __init__(self, state: int, context: int, hidden: int = 32, layout: Layout = MAPS):
         super().__init__()
+        self.layout = layout
+
+        def convolution(inputs: int, outputs: int) -> Convolution:
+            return Convolution(inputs, outputs, layout.kernel(3), wraps=layout.wraps)
+
         self.encode = nn.Sequential(
-            nn.Conv2d(state + context, hidden, 3, padding=1),
-            nn.ReLU(),
-            nn.Conv2d(hidden, hidden, 3, padding=1),
+            convolution(state + context, hidden), nn.ReLU(), convolution(hidden, hidden)
         )
-        self.linear = nn.Conv2d(hidden, hidden, 3, padding=1)
-        self.left = nn.Conv2d(hidden, hidden, 3, padding=1)
-        self.right = nn.Conv2d(hidden, hidden, 3, padding=1)
-        self.decode = nn.Conv2d(2 * hidden, state, 3, padding=1)
+        self.linear = convolution(hidden, hidden)
+        self.left = convolution(hidden, hidden)
+        self.right = convolution(hidden, hidden)
+        self.decode = convolution(2 * hidden, state)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Give Phi(x)."""
-        z = self.encode(channels(x, context))
+        z = self.encode(self.layout.join(x, context))
         z = torch.cat([self.linear(z), self.left(z) * self.right(z)], 1)
-        decoded: Tensor = self.decode(z)
-        return decoded.view_as(x)
-
-
-def channels(x: Tensor, context: Tensor | None) -> Tensor:
-    """Put variables and times in channels: (B, V, T, Y, X) -> (B, V*T [+ C*T], Y, X)."""
-    flat = x.flatten(1, 2)
-    return flat if context is None else torch.cat([flat, context.flatten(1, 2)], 1)
+        return self.layout.back(self.decode(z), x)

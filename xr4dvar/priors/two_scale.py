@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from xr4dvar.priors.bilinear import channels
+from xr4dvar.layout import MAPS, Layout
+from xr4dvar.networks import Convolution
 
 __all__ = ["TwoScale"]
 
@@ -17,11 +18,12 @@ class TwoScale(nn.Module):
     Parameters
     ----------
     state, context : int
-        Channels (variables x times) of the state and of the context.
+        Channels of the state and of the context, as they are laid out.
     hidden : int
         Channels inside.
+    layout : Layout, optional
     factor : int
-        Cells of the fine grid, along y and x, to one of the coarse grid.
+        Cells of the fine grid, along each axis, to one of the coarse grid.
     reach : int
         Cells on each side that a branch looks at.
 
@@ -40,23 +42,33 @@ class TwoScale(nn.Module):
     torch.Size([2, 1, 3, 9, 8])
     """
 
-    def __init__(self, state: int, context: int, hidden: int = 32, factor: int = 4, reach: int = 2):
+    def __init__(
+        self,
+        state: int,
+        context: int,
+        hidden: int = 32,
+        layout: Layout = MAPS,
+        factor: int = 4,
+        reach: int = 2,
+    ):
         super().__init__()
-        self.state = state
+        self.layout = layout
         self.factor = factor
-        self.fine = _Blind(state, context, hidden, reach)
-        self.coarse = _Blind(state, context, hidden, reach)
+        self.fine = _Blind(state, context, hidden, layout, reach)
+        self.coarse = _Blind(state, context, hidden, layout, reach)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Give Phi(x)."""
-        flat = channels(x, context)
-        size = flat.shape[-2:]
-        pooled = functional.avg_pool2d(flat, self.factor, ceil_mode=True, count_include_pad=False)
+        image = self.layout.join(x, context)
+        height, width = image.shape[-2:]
+        rows, columns = self.layout.kernel(self.factor)
+        pooled = functional.avg_pool2d(
+            image, (rows, columns), ceil_mode=True, count_include_pad=False
+        )
         # Nearest, not linear: a linear interpolation would mix coarse cells that did see x_i.
-        coarse = self.coarse(pooled).repeat_interleave(self.factor, -1)
-        coarse = coarse.repeat_interleave(self.factor, -2)[..., : size[0], : size[1]]
-        total: Tensor = self.fine(flat) + coarse
-        return total.view_as(x)
+        coarse = self.coarse(pooled).repeat_interleave(columns, -1)
+        coarse = coarse.repeat_interleave(rows, -2)[..., :height, :width]
+        return self.layout.back(self.fine(image) + coarse, x)
 
 
 class _Blind(nn.Module):
@@ -64,14 +76,14 @@ class _Blind(nn.Module):
 
     hole: Tensor
 
-    def __init__(self, state: int, context: int, hidden: int, reach: int):
+    def __init__(self, state: int, context: int, hidden: int, layout: Layout, reach: int):
         super().__init__()
-        width = 2 * reach + 1
-        self.neighbours = nn.Conv2d(state, hidden, width, padding=reach)
+        kernel = layout.kernel(2 * reach + 1)
+        self.neighbours = Convolution(state, hidden, kernel, wraps=layout.wraps)
         self.context = nn.Conv2d(context, hidden, 1) if context else None
         self.state = state
-        hole = torch.ones(width, width)
-        hole[reach, reach] = 0
+        hole = torch.ones(kernel)
+        hole[kernel[0] // 2, kernel[1] // 2] = 0
         self.register_buffer("hole", hole, persistent=False)
         self.mix = nn.Conv2d(hidden, hidden, 1)
         self.linear = nn.Conv2d(hidden, hidden, 1)
@@ -79,13 +91,16 @@ class _Blind(nn.Module):
         self.right = nn.Conv2d(hidden, hidden, 1)
         self.decode = nn.Conv2d(2 * hidden, state, 1)
 
-    def forward(self, flat: Tensor) -> Tensor:
+    def forward(self, image: Tensor) -> Tensor:
         seen = self.neighbours
         z = functional.conv2d(
-            flat[:, : self.state], seen.weight * self.hole, seen.bias, padding=seen.padding
+            seen.wrap(image[:, : self.state]),
+            seen.weight * self.hole,
+            seen.bias,
+            padding=seen.padding,
         )
         if self.context is not None:
-            z = z + self.context(flat[:, self.state :])
+            z = z + self.context(image[:, self.state :])
         z = self.mix(functional.relu(z))
         decoded: Tensor = self.decode(torch.cat([self.linear(z), self.left(z) * self.right(z)], 1))
         return decoded

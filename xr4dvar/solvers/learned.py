@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 from xr4dvar.batch import Batch
 from xr4dvar.cost import Cost
-from xr4dvar.networks import ConvLSTM, UNet
+from xr4dvar.layout import MAPS, Layout
+from xr4dvar.networks import ConvLSTM, Convolution, UNet
 from xr4dvar.solvers.loop import State
 
 __all__ = ["LearnedSolver"]
@@ -19,8 +22,9 @@ class LearnedSolver(nn.Module):
     Parameters
     ----------
     cell : module
-        Recurrent network ``(input, memory) -> (update, memory)`` on (B, channels, Y, X): see
-        `lstm_cell` and `unet_cell`.
+        Recurrent network ``(input, memory) -> (update, memory)`` on images.
+    layout : Layout, optional
+        From states to images.
 
     Notes
     -----
@@ -34,19 +38,27 @@ class LearnedSolver(nn.Module):
     (Fablet et al. 2021, https://doi.org/10.1029/2021MS002572, feed their sum).
     """
 
-    def __init__(self, cell: nn.Module):
+    def __init__(self, cell: nn.Module, layout: Layout = MAPS):
         super().__init__()
         self.cell = cell
+        self.layout = layout
 
     @classmethod
-    def lstm(cls, inputs: int, outputs: int, hidden: int) -> LearnedSolver:
+    def lstm(cls, inputs: int, outputs: int, hidden: int, layout: Layout = MAPS) -> LearnedSolver:
         """Make one with a convolutional LSTM, as in 4DVarNet."""
-        return cls(_LSTMCell(inputs, outputs, hidden))
+        return cls(_LSTMCell(inputs, outputs, hidden, layout), layout)
 
     @classmethod
-    def unet(cls, inputs: int, outputs: int, widths: tuple[int, ...]) -> LearnedSolver:
+    def unet(
+        cls,
+        inputs: int,
+        outputs: int,
+        widths: Sequence[int],
+        depth: int = 1,
+        layout: Layout = MAPS,
+    ) -> LearnedSolver:
         """Make one with a U-Net, which sees far at little cost, and no memory."""
-        return cls(_UNetCell(inputs, outputs, widths))
+        return cls(_UNetCell(UNet(inputs, outputs, widths, depth, layout)), layout)
 
     def init(self, cost: Cost, batch: Batch) -> State:
         """Start from zero, the background of an increment."""
@@ -57,19 +69,16 @@ class LearnedSolver(nn.Module):
     ) -> State:
         """Take one learned step."""
         gradients = cost.gradients(state.x, batch, differentiable=differentiable)
-        fields = [*gradients, state.x, batch.weight]
-        if batch.context is not None:
-            fields.append(batch.context)
-        flat = torch.cat([field.flatten(1, 2) for field in fields], 1)
-        update, memory = self.cell(flat, state.memory)
-        return State(state.x - update.view_as(state.x), state.step + 1, memory)
+        image = self.layout.join(*gradients, state.x, batch.weight, batch.context)
+        update, memory = self.cell(image, state.memory)
+        return State(state.x - self.layout.back(update, state.x), state.step + 1, memory)
 
 
 class _LSTMCell(nn.Module):
-    def __init__(self, inputs: int, outputs: int, hidden: int):
+    def __init__(self, inputs: int, outputs: int, hidden: int, layout: Layout):
         super().__init__()
-        self.lstm = ConvLSTM(inputs, hidden)
-        self.leave = nn.Conv2d(hidden, outputs, 3, padding=1)
+        self.lstm = ConvLSTM(inputs, hidden, layout)
+        self.leave = Convolution(hidden, outputs, layout.kernel(3), wraps=layout.wraps)
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)  # type: ignore[arg-type]
 
@@ -81,9 +90,9 @@ class _LSTMCell(nn.Module):
 
 
 class _UNetCell(nn.Module):
-    def __init__(self, inputs: int, outputs: int, widths: tuple[int, ...]):
+    def __init__(self, unet: UNet):
         super().__init__()
-        self.unet = UNet(inputs, outputs, widths)
+        self.unet = unet
 
     def forward(self, x: Tensor, memory: None) -> tuple[Tensor, None]:
         return self.unet(x), None

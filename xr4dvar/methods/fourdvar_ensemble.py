@@ -1,0 +1,89 @@
+"""Members of the posterior of 4DVar, by randomised maximum likelihood."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from xr4dvar.batch import Batch
+from xr4dvar.chain import from_states
+from xr4dvar.covariance.matrix import CovarianceMatrix
+from xr4dvar.methods.base import EnsembleSolver, Parameters, Patches
+from xr4dvar.methods.device import choose_device
+from xr4dvar.methods.fourdvar_solve import Assimilation, least
+from xr4dvar.types import FloatArray
+
+if TYPE_CHECKING:
+    from xr4dvar.methods.fourdvar import FourDVar
+
+__all__ = ["make_ensemble_solver"]
+
+
+def make_ensemble_solver(method: FourDVar, parameters: Parameters, device: str) -> EnsembleSolver:
+    """Give the function from windows to members of the posterior, (M, B, V, T, Y, X).
+
+    Each member is the minimum of the cost with noise of R added to the observations, of B to the
+    background and of Q to the model (randomised maximum likelihood). Where the model is linear
+    they are a sample of the posterior. A member is looked for from that minimum of the cost
+    without noise which costs it least.
+
+    References
+    ----------
+    Oliver, He and Reynolds 1996, https://doi.org/10.3997/2214-4609.201406884;
+    Bardsley et al. 2014, https://doi.org/10.1137/140964023
+    """
+    assimilation = Assimilation(method, parameters, choose_device(device))
+
+    def solve(patches: Patches, members: int, seed: int) -> FloatArray:
+        whole = assimilation.batch(patches)
+        perturbed = [
+            _perturbed(assimilation, whole, _generators(patches, seed, member))
+            for member in range(members)
+        ]
+        found: list[list[FloatArray]] = [[] for _ in range(members)]
+        for part in assimilation.parts(whole):
+            minima, _ = assimilation.minima(whole.take(part))
+            for member, batch in zip(found, perturbed, strict=True):
+                member.append(assimilation.within(_member(assimilation, batch.take(part), minima)))
+        return np.stack([np.concatenate(member) for member in found])
+
+    return solve
+
+
+def _generators(patches: Patches, seed: int, member: int) -> list[np.random.Generator]:
+    """One for each window, which follows from its place, not from what it is solved with."""
+    places = np.arange(len(patches.y))[:, None] if patches.origins is None else patches.origins
+    return [np.random.default_rng([seed, member, *place]) for place in places.tolist()]
+
+
+def _perturbed(
+    assimilation: Assimilation, batch: Batch, generators: list[np.random.Generator]
+) -> Batch:
+    """The windows with noise on all that their cost is made of."""
+    size = assimilation.climate.states.shape[1]
+    length = batch.y.shape[2]
+
+    def noise(covariance: CovarianceMatrix, times: int) -> Tensor:
+        z = np.stack([generator.standard_normal((times, size)) for generator in generators])
+        return covariance.colour(torch.from_numpy(z).to(batch.y.device))
+
+    # an observation of its own variance has a weight that is not 1
+    observed = batch.weight > 0
+    error = from_states(noise(assimilation.error, length), batch.y)
+    y = torch.where(observed, batch.y + error / batch.weight.clamp(min=1e-300).sqrt(), 0.0)
+    initial = assimilation.climate.mean + noise(assimilation.background, 1)[:, 0]
+    model_error = assimilation.model_error
+    forcing = None if model_error is None else noise(model_error, length - 1)
+    return replace(batch, y=y, initial=initial, forcing=forcing)
+
+
+def _member(assimilation: Assimilation, batch: Batch, minima: Tensor) -> Tensor:
+    """The minimum of a perturbed cost (B, V, T, Y, X) that is nearest to those of the other."""
+    last = assimilation.stages[-1]
+    with torch.no_grad():
+        costs = torch.stack([last.cost(x, batch) for x in minima.unbind(1)], 1)
+    return last.minimise(batch, least(minima, costs), assimilation.method.steps)
