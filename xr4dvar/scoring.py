@@ -24,7 +24,17 @@ METRICS = {
     "lambda_t": "smallest resolved period",
     "rmse": "root mean square error",
     "r_score": "explained variance, 100 (1 - MSE / Var(truth))",
+    "crps": "continuous ranked probability score of the ensemble",
+    "spread_skill": "spread of the ensemble over the RMSE of its mean",
+    "rank_histogram": "share of cells where so many members are below the truth",
 }
+_ENSEMBLE = {
+    "crps": scores.crps,
+    "spread_skill": scores.spread_skill,
+    "rank_histogram": scores.rank_histogram,
+}
+#: The dimension of the members of an ensemble.
+_MEMBER = "member"
 _SPECTRAL = frozenset({"lambda_x", "lambda_t"})
 _MISSING = "NaN where a field has a gap or no large scale has a spectral score of 0.5"
 
@@ -60,8 +70,8 @@ def score(
         True where cells count. Cells left out are gaps, and spectral scores need complete
         fields: to score a part of the domain, select it with ``.sel`` first.
     metrics : str or sequence of str, optional
-        Of those listed below. Default: all that the fields allow; the attribute ``not_scored``
-        names the rest and says why.
+        Of those listed below. Default: all that the fields allow, but not those of an ensemble;
+        the attribute ``not_scored`` names the rest and says why.
     dims : mapping, optional
         Which dimension is which axis, as in ``{"time": "t", "lat": "j", "lon": "i"}``, where
         names and attributes do not tell.
@@ -82,6 +92,15 @@ def score(
         - ``r_score``: explained variance 100 (1 - MSE / Var(truth)) in percent; a bias counts
           as error.
 
+        And of an ensemble along ``member``, where `metrics` names them:
+
+        - ``crps``: continuous ranked probability score, fair for any number of members, in the
+          unit of the data [2]_.
+        - ``spread_skill``: spread over the RMSE of the mean, 1 where the truth is like one
+          member more [3]_.
+        - ``rank_histogram``: share of cells along ``rank``, the number of members below the
+          truth; flat where the truth is like one member more.
+
     Raises
     ------
     InputError
@@ -91,6 +110,8 @@ def score(
     References
     ----------
     .. [1] Ocean data challenge 2020a, SSH mapping (NATL60).
+    .. [2] Ferro 2014, https://doi.org/10.1002/qj.2270
+    .. [3] Fortin et al. 2014, https://doi.org/10.1175/JHM-D-14-0008.1
 
     Examples
     --------
@@ -117,7 +138,8 @@ def score(
         checks.check_mask(mask, reconstruction, problems)
     cell_weights = checks.resolve_weights(weights, reconstruction, problems)
     over = _dimensions(dim, grid, reconstruction, problems)
-    names = _names(metrics, problems)
+    is_ensemble = _MEMBER in reconstruction.dims and _MEMBER not in truth.dims
+    names = _names(metrics, is_ensemble, problems)
     problems.raise_if_any()
     if mask is not None:
         reconstruction = reconstruction.where(mask)
@@ -133,12 +155,15 @@ def score(
     return result
 
 
-def _names(metrics: str | Sequence[str] | None, problems: Problems) -> list[str]:
+def _names(metrics: str | Sequence[str] | None, is_ensemble: bool, problems: Problems) -> list[str]:
     if metrics is None:
-        return list(METRICS)
+        return [name for name in METRICS if name not in _ENSEMBLE]
     names = [metrics] if isinstance(metrics, str) else list(metrics)
     if unknown := [name for name in names if name not in METRICS]:
         problems.add(f"metrics {unknown} are not known", f"choose from {list(METRICS)}")
+    if not is_ensemble and (wrong := [name for name in names if name in _ENSEMBLE]):
+        fix = f"give a reconstruction with members along {_MEMBER!r}, and a truth without"
+        problems.add(f"metrics {wrong} are those of an ensemble", fix)
     return names
 
 
@@ -199,6 +224,10 @@ def _compute(
     if not _SPECTRAL.isdisjoint(names):
         spectrum = scores.spectral_score(reconstruction, truth, grid=grid, mean=others)
         found["lambda_x"], found["lambda_t"] = scores.resolution(spectrum)
+    inner = [dim for dim in over if dim != _MEMBER]
+    for name in names:
+        if name in _ENSEMBLE:
+            found[name] = _ENSEMBLE[name](reconstruction, truth, inner, weights, member=_MEMBER)
     return xr.Dataset({name: found[name] for name in names})
 
 
@@ -207,7 +236,8 @@ def _described(
 ) -> xr.Dataset:
     """Give each score its long name and unit."""
     units: dict[Hashable, str | None] = dict.fromkeys(METRICS, "1")
-    units |= {"r_score": "%", "rmse": truth.attrs.get("units", reconstruction.attrs.get("units"))}
+    own = truth.attrs.get("units", reconstruction.attrs.get("units"))
+    units |= {"r_score": "%", "rmse": own, "crps": own}
     if not _SPECTRAL.isdisjoint(map(str, result)):
         units |= {"lambda_x": grid["x"].units, "lambda_t": grid["time"].units}
     for name, variable in result.data_vars.items():
