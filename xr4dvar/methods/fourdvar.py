@@ -27,10 +27,10 @@ class FourDVar:
     With a variance Q of the model's error all states of a window are looked for (weak
     constraint); without, the model is exact and its first state is all there is to find (strong
     constraint). Both by Gauss-Newton with the damping of Levenberg and Marquardt and exact
-    linear algebra along time, from several first guesses: the trajectories of the model's
-    climate that fit the observations best. From each, the model is taken to be loose first and
-    then less and less so, down to Q, which leads past most local minima. The state of least cost
-    is kept.
+    linear algebra along time, from several first guesses, which lead past most local minima: from
+    one the model is taken to be loose first, then less and less so, down to Q; from the others
+    the window is short first and then longer and longer. They are trajectories of the model's
+    climate that fit the observations best. The state of least cost is kept.
 
     A state is all that the data hold at one time: variables, y and x. Time is one window;
     further dimensions, such as ``window``, are windows each by itself.

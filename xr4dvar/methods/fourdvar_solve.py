@@ -38,6 +38,8 @@ log = logging.getLogger("xr4dvar")
 
 #: Model errors of the first stages, as shares of the variance of a step's change of the state.
 RELAXATION = (0.1, 0.01, 1e-3, 1e-4)
+#: How much of a window is assimilated, as it gets longer.
+LENGTHS = (0.3, 0.45, 0.6, 0.8, 1.0)
 #: When a stage that is not the last one has come near enough: relative gain of a step.
 ROUGHLY = 1e-3
 #: Numbers of the states that are solved for at once: some hundreds of megabytes.
@@ -135,8 +137,12 @@ class Assimilation:
             StateObservationTerm(self.error),
             InitialStateTerm(self.climate.mean, self.background),
         ]
-        stages = _stages(terms, self.climate, self.model_error)
-        self.stages = [stage.to(place) for stage in stages]
+        self.strong = Stage(Cost(terms), Shooting(step)).to(place)
+        loose = _loose(terms, self.climate, self.model_error)
+        last = self.strong
+        if self.model_error is not None:
+            last = Stage(Cost([*terms, ModelErrorTerm(step, self.model_error)]), GaussNewton())
+        self.stages = [stage.to(place) for stage in (*loose, last)]
 
     def batch(self, patches: Patches) -> Batch:
         """Observations of windows, from the start of the spin-up on."""
@@ -167,43 +173,76 @@ class Assimilation:
         costs : Tensor, shape (B, S)
             Infinite where the model ran out of bounds.
         """
-        guesses = closest(self.climate, batch, self.method.starts)
-        count, tries = guesses.shape[:2]
-        many = batch.take(torch.arange(count, device=self.place).repeat_interleave(tries))
-        x = from_states(guesses.flatten(0, 1), many.y)
-        for stage in self.stages:
-            x = stage.minimise(many, x, self.method.steps)
+        found = [self._anneal(batch)]
+        if self.method.starts > 1:
+            found.append(self._lengthen(batch, self.method.starts - 1))
+        x = torch.cat(found, 1)
+        count, tries = x.shape[:2]
+        many = _repeat(batch, tries)
         with torch.no_grad():
-            costs = self.stages[-1].cost(x, many).view(count, tries)
+            costs = self.stages[-1].cost(x.flatten(0, 1), many).view(count, tries)
         costs = torch.where(torch.isfinite(costs), costs, torch.inf)
         lost = torch.isinf(costs).all(1)
         if bool(lost.any()):
             what = f"the model runs out of bounds in {int(lost.sum())} of {count} windows"
             raise InputError([(what, "take a smaller dt, or look at their observations")])
-        return x.unflatten(0, (count, tries)), costs
+        return x, costs
+
+    def _anneal(self, batch: Batch) -> Tensor:
+        """Through all stages, from the trajectory that fits best; (B, 1, V, T, Y, X)."""
+        x = from_states(closest(self.climate, batch, 1)[:, 0], batch.y)
+        for stage in self.stages:
+            x = stage.minimise(batch, x, self.method.steps)
+        return x[:, None]
+
+    def _lengthen(self, batch: Batch, count: int) -> Tensor:
+        """Quasi-statically, from trajectories that fit the beginning; (B, S, V, T, Y, X).
+
+        A short window has few minima, and its minimum is a first guess that a longer one can
+        follow (Pires et al. 1996, https://doi.org/10.3402/tellusa.v48i1.11634). The model is
+        taken to be exact until the window has its length.
+        """
+        guesses = closest(self.climate, _beginning(batch, LENGTHS[0]), count)
+        many = _repeat(batch, guesses.shape[1])
+        x = from_states(guesses.flatten(0, 1), many.y)
+        for share in LENGTHS:
+            x = self.strong.minimise(_beginning(many, share), x, self.method.steps)
+        if self.model_error is not None:
+            x = self.stages[-1].minimise(many, x, self.method.steps)
+        found: Tensor = x.unflatten(0, guesses.shape[:2])
+        return found
 
 
-def _stages(
+def _repeat(batch: Batch, times: int) -> Batch:
+    """Each window so many times in a row."""
+    numbers = torch.arange(len(batch.y), device=batch.y.device)
+    return batch.take(numbers.repeat_interleave(times))
+
+
+def _beginning(batch: Batch, share: float) -> Batch:
+    """Only the observations of a first share of the times."""
+    weight = batch.weight.clone()
+    weight[:, :, round(share * weight.shape[2]) :] = 0
+    return replace(batch, weight=weight)
+
+
+def _loose(
     terms: Sequence[torch.nn.Module], climate: Climate, last: CovarianceMatrix | None
 ) -> list[Stage]:
-    """The problem, after easier ones: the model's error is taken to be large at first.
+    """Easier problems that lead to the last one: the model's error is taken to be large at first.
 
     A loose model leaves few minima; each stage starts where the one before has ended, with a
     tenth of its model error (annealing of the precision: Ye et al. 2015,
     https://doi.org/10.5194/npg-22-205-2015).
     """
-    size = climate.states.shape[1]
-    change = climate.change_variance
     found = []
     for share in RELAXATION:
-        variance = share * change
+        variance = share * climate.change_variance
         if last is None or bool((variance > last.matrix().diagonal()).all()):
-            loose = ModelErrorTerm(climate.step, CovarianceMatrix(variance.tolist(), size))
+            covariance = CovarianceMatrix(variance.tolist(), len(variance))
+            loose = ModelErrorTerm(climate.step, covariance)
             found.append(Stage(Cost([*terms, loose]), GaussNewton(ROUGHLY)))
-    if last is None:
-        return [*found, Stage(Cost(terms), Shooting(climate.step))]
-    exact = ModelErrorTerm(climate.step, last)
-    return [*found, Stage(Cost([*terms, exact]), GaussNewton())]
+    return found
 
 
 def _batch(patches: Patches, error: CovarianceMatrix, place: torch.device) -> Batch:

@@ -1,0 +1,182 @@
+"""Assimilation of the models of Lorenz: model-based and learned methods in one table.
+
+    python benchmarks/lorenz.py --problem l63-x
+    python benchmarks/lorenz.py --problem l63-all
+    python benchmarks/lorenz.py --problem l96-12
+
+Training and test are windows from trajectories of their own. Scored is the mean square error over
+all components and times of a window, in the model's units squared: its mean and median over the
+test windows, and the standard error of the mean.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Iterator
+from typing import TypeAlias
+
+import torch
+import xarray as xr
+from lorenz_notebook import notebook_4dvar
+
+import xr4dvar as xv
+
+#: Seeds of the training and the test windows.
+TRAIN, TEST = 1000, 11
+#: Name, what makes the maps (or an ensemble of them), and numbers that were learned.
+Row: TypeAlias = tuple[str, Callable[[], xr.DataArray], int]
+
+
+def main() -> None:
+    options = parse()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    test = windows(options.problem, options.windows, TEST)
+    print(f"{options.problem}: {options.windows} test windows, seed {TEST}")
+    print(f"{'':42}{'mean':>8}{'median':>8}{'error':>8}{'seconds':>9}{'numbers':>10}")
+    rows = {"l63-x": lorenz63_x, "l63-all": lorenz63_all, "l96-12": lorenz96}[options.problem]
+    for name, reconstruct, numbers in rows(test, options):
+        if options.only and options.only not in name:
+            continue
+        started = time.perf_counter()
+        maps = reconstruct()
+        seconds = time.perf_counter() - started
+        print(f"{name:42}{scores(maps, test)}{seconds:9.0f}{numbers:10,}", flush=True)
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--problem", choices=("l63-x", "l63-all", "l96-12"), default="l63-x")
+    parser.add_argument("--windows", type=int, default=400, help="test windows")
+    parser.add_argument("--training-windows", type=int, default=20_000)
+    parser.add_argument("--steps", type=int, default=10_000, help="training steps of each network")
+    parser.add_argument("--members", type=int, default=50, help="of the ensemble")
+    parser.add_argument("--only", help="rows with this text in their names")
+    parser.add_argument("--threads", type=int, help="of torch")
+    return parser.parse_args()
+
+
+def windows(problem: str, count: int, seed: int) -> xr.Dataset:
+    """Truth and observations."""
+    protocol = xv.datasets.LORENZ_PROTOCOLS[problem]
+    make = xv.datasets.lorenz96 if problem == "l96-12" else xv.datasets.lorenz63
+    return make(count, seed=seed, **protocol)
+
+
+def scores(maps: xr.DataArray, test: xr.Dataset) -> str:
+    """Mean and median over the windows, standard error; of ensembles, of their mean."""
+    ensemble = maps if "member" in maps.dims else None
+    maps = maps if ensemble is None else maps.mean("member")
+    square = (maps - test.truth) ** 2
+    each = square.mean([dim for dim in square.dims if dim != "window"])
+    error = float(each.std()) / each.size**0.5
+    line = f"{float(each.mean()):8.3f}{float(each.median()):8.3f}{error:8.3f}"
+    if ensemble is None:
+        return line
+    metrics = ("spread_skill", "crps", "rank_histogram")
+    found = ensemble.fourdvar.score(test.truth, dim=test.truth.dims, metrics=metrics)
+    ranks = found.rank_histogram * found.sizes["rank"]
+    return (
+        f"{line} (spread/skill {float(found.spread_skill):.2f}, CRPS {float(found.crps):.3f}, "
+        f"ranks {float(ranks.min()):.2f}-{float(ranks.max()):.2f})"
+    )
+
+
+def linear(test: xr.Dataset) -> xr.DataArray:
+    """In time, of anomalies to the climate: what is never seen has its mean."""
+    climate = windows_mean(test)
+    anomalies = (test.obs - climate).fourdvar.reconstruct(xv.LinearInterpolation())
+    return anomalies.where(test.obs.notnull().any("time"), 0.0) + climate
+
+
+def windows_mean(test: xr.Dataset) -> xr.DataArray:
+    """Mean state of windows that are not those of the test."""
+    if "site" in test.dims:
+        other = xv.datasets.lorenz96(50, seed=TRAIN).truth
+        return other.mean()
+    return xv.datasets.lorenz63(200, seed=TRAIN).truth.mean(("window", "time"))
+
+
+def lorenz63_x(test: xr.Dataset, options: argparse.Namespace) -> Iterator[Row]:
+    obs, model = test.obs, xv.Lorenz63()
+    yield "linear interpolation", lambda: linear(test), 0
+    yield from from_the_model(test, options)
+    data = windows(options.problem, options.training_windows, TRAIN).astype("float32")
+    shown = obs.astype("float32")
+    for name, network in {
+        "4DVarNet, learned prior": {},
+        "4DVarNet, Lorenz-63 as prior": {"prior": model},
+        "direct network": {"iterations": 1, "depth": 8},
+    }.items():
+        yield from learned(name, network, data, shown, options)
+    yield from learned("4DVarNet from noisy data alone", {}, data, shown, options, target=False)
+
+
+def lorenz63_all(test: xr.Dataset, options: argparse.Namespace) -> Iterator[Row]:
+    yield "linear interpolation", lambda: linear(test), 0
+    yield from from_the_model(test, options)
+
+
+def from_the_model(test: xr.Dataset, options: argparse.Namespace) -> Iterator[Row]:
+    """What needs no training."""
+    obs = test.obs
+    for scheme in ("euler", "rk4"):
+        name = f"weak, {scheme}, notebook: weights, descent"
+        yield name, lambda scheme=scheme: notebook_4dvar(obs, scheme), 0
+    for name, q in {"weak constraint, Q 1e-5": 1e-5, "strong constraint": None}.items():
+        method = xv.FourDVar(xv.Lorenz63(), 2.0, q)
+        yield name, lambda method=method: obs.fourdvar.reconstruct(method), 0
+    strong = xv.FourDVar(xv.Lorenz63(), 2.0)
+    name = f"mean of an ensemble of {options.members}"
+    yield name, lambda: obs.fourdvar.reconstruct(strong, ensemble=options.members), 0
+
+
+def lorenz96(test: xr.Dataset, options: argparse.Namespace) -> Iterator[Row]:
+    obs, settings = test.obs, {"dims": {"time": "time", "x": "site"}, "periodic": ("x",)}
+    yield "linear interpolation", lambda: linear(test), 0
+    for name, q in {"weak constraint, Q 1e-4": 1e-4, "strong constraint": None}.items():
+        method = xv.FourDVar(xv.Lorenz96(), 2.0, q, starts=1)
+        yield name, lambda method=method: obs.fourdvar.reconstruct(method, **settings), 0
+    data = windows(options.problem, options.training_windows, TRAIN).astype("float32")
+    for name, network in {
+        "4DVarNet, learned prior": {"widths": (96,), "coarsen": 4},
+        "4DVarNet, Lorenz-96 as prior": {"prior": xv.Lorenz96(), "widths": (96,), "coarsen": 4},
+    }.items():
+        yield from learned(name, network, data, obs.astype("float32"), options, **settings)
+
+
+def learned(
+    name: str,
+    network: dict,
+    data: xr.Dataset,
+    shown: xr.DataArray,
+    options: argparse.Namespace,
+    *,
+    target: bool = True,
+    **settings: object,
+) -> Iterator[Row]:
+    """Train, say how long that took, and give the row."""
+    if options.only and options.only not in name:
+        return
+    training = xv.Training(
+        steps=options.steps,
+        batch_size=32,
+        learning_rate=2e-3,
+        steps_per_epoch=250,
+        averaging=0.998,
+        patience=1000,
+    )
+    network = {"widths": (256,), **network}
+    method = xv.FourDVarNet(background=None, training=training, **network)
+    started = time.perf_counter()
+    model = data.obs.fourdvar.fit(
+        method, data.truth if target else None, validation=0.05, **settings
+    )
+    print(f"({name}: trained for {time.perf_counter() - started:.0f} s)", flush=True)
+    numbers = sum(array.size for array in model.arrays.values())
+    yield name, lambda: shown.fourdvar.reconstruct(model, **settings), numbers
+
+
+if __name__ == "__main__":
+    main()
