@@ -135,7 +135,7 @@ def from_the_model(test: xr.Dataset, options: argparse.Namespace) -> Iterator[Ro
 def lorenz96(test: xr.Dataset, options: argparse.Namespace) -> Iterator[Row]:
     obs, settings = test.obs, {"dims": {"time": "time", "x": "site"}, "periodic": ("x",)}
     yield "linear interpolation", lambda: linear(test), 0
-    for name, q in {"weak constraint, Q 1e-4": 1e-4, "strong constraint": None}.items():
+    for name, q in {"weak constraint, Q 1e-3": 1e-3}.items():
         method = xv.FourDVar(xv.Lorenz96(), 2.0, q, starts=1)
         yield name, lambda method=method: obs.fourdvar.reconstruct(method, **settings), 0
     data = windows(options.problem, options.training_windows, TRAIN).astype("float32")

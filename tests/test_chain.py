@@ -12,7 +12,6 @@ from xr4dvar.chain import (
     ModelErrorTerm,
     StateObservationTerm,
     from_states,
-    jacobian,
     to_states,
 )
 from xr4dvar.cost import Cost
@@ -116,15 +115,6 @@ def test_the_curvature_is_the_hessian_of_a_linear_problem(name, batch, x):
         if t:
             block = torch.stack([hessian[b, t, :, b, t - 1] for b in range(2)])
             torch.testing.assert_close(equations.below[:, t - 1], block)
-
-
-def test_the_jacobian_is_that_of_autograd():
-    states = torch.randn(4, 2, 3, dtype=torch.float64)
-    found, after = jacobian(STEP, states)
-    torch.testing.assert_close(after, STEP(states))
-    for i in range(4):
-        expected = torch.autograd.functional.jacobian(STEP, states[i, 1])
-        torch.testing.assert_close(found[i, 1], expected)
 
 
 def test_a_term_of_maps_has_no_equations_along_time(batch, x):

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from xr4dvar.batch import Batch
 from xr4dvar.covariance.matrix import CovarianceMatrix
 from xr4dvar.dynamics.integrators import Step
+from xr4dvar.dynamics.linear import linearise
 
 __all__ = [
     "ChainTerm",
@@ -27,7 +28,6 @@ __all__ = [
     "NormalEquations",
     "StateObservationTerm",
     "from_states",
-    "jacobian",
     "to_states",
 ]
 
@@ -145,7 +145,7 @@ class ModelErrorTerm(nn.Module):
     def add_to(self, equations: NormalEquations, states: Tensor, batch: Batch) -> None:
         """Add the curvature (first derivatives of M only) and the gradient."""
         before = states[:, :-1]
-        tangent, after = jacobian(self.step, before)
+        tangent, after = linearise(self.step, before)
         precision = self.covariance.precision().to(states.dtype)
         error = (states[:, 1:] - _forced(after, batch)) @ precision
         weighted = precision @ tangent
@@ -193,37 +193,3 @@ class InitialStateTerm(nn.Module):
 
 def _forced(after: Tensor, batch: Batch) -> Tensor:
     return after if batch.forcing is None else after + batch.forcing
-
-
-def jacobian(step: Step, states: Tensor) -> tuple[Tensor, Tensor]:
-    """Derivative of a step at each of many states, and the states after it.
-
-    Parameters
-    ----------
-    step : callable
-        From states (..., n) to states (..., n), each by itself.
-    states : Tensor, shape (..., n)
-
-    Returns
-    -------
-    derivative : Tensor, shape (..., n, n)
-        Rows: components after the step; columns: components before it.
-    after : Tensor, shape (..., n)
-
-    Examples
-    --------
-    >>> import torch
-    >>> from xr4dvar.chain import jacobian
-    >>> matrix, after = jacobian(lambda x: x**2, torch.tensor([3.0, 4.0]))
-    >>> matrix.tolist(), after.tolist()
-    ([[6.0, 0.0], [0.0, 8.0]], [9.0, 16.0])
-    """
-    n = states.shape[-1]
-    basis = torch.eye(n, dtype=states.dtype, device=states.device)
-    basis = basis.view(n, *[1] * (states.ndim - 1), n).expand(n, *states.shape)
-    with torch.enable_grad():
-        before = states.detach().requires_grad_()
-        after = step(before)
-        # no state sees another one: the gradient of a component of all of them is a row of each
-        (rows,) = torch.autograd.grad(after, before, basis, is_grads_batched=True)
-    return rows.movedim(0, -2), after.detach()

@@ -9,6 +9,7 @@ from xr4dvar.dynamics.integrators import Flow as Flow
 from xr4dvar.dynamics.integrators import euler as euler
 from xr4dvar.dynamics.integrators import rk4 as rk4
 from xr4dvar.dynamics.integrators import trajectory as trajectory
+from xr4dvar.dynamics.linear import linearise as linearise
 from xr4dvar.dynamics.lorenz63 import Lorenz63Tendency as Lorenz63Tendency
 from xr4dvar.dynamics.lorenz96 import Lorenz96Tendency as Lorenz96Tendency
 
@@ -18,6 +19,7 @@ __all__ = [
     "Lorenz63Tendency",
     "Lorenz96Tendency",
     "euler",
+    "linearise",
     "rk4",
     "trajectory",
 ]

@@ -8,6 +8,8 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 
+from xr4dvar.dynamics.linear import linearise
+
 __all__ = ["SCHEMES", "Flow", "Step", "Tendency", "euler", "rk4", "trajectory"]
 
 #: ``dx/dt`` of states (..., n).
@@ -85,6 +87,38 @@ class Flow(nn.Module):
         for _ in range(self.substeps):
             x = step(x)
         return x
+
+    def linearise(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Derivative at states (..., n), shape (..., n, n), and the states after the interval."""
+        dt = self.interval / self.substeps
+        tangent = torch.eye(x.shape[-1], dtype=x.dtype, device=x.device)
+        with torch.no_grad():
+            for _ in range(self.substeps):
+                own, x = _LINEAR[self.scheme](self.tendency, dt, x)
+                tangent = own @ tangent
+        return tangent, x
+
+
+def _linear_euler(f: Tendency, dt: float, x: Tensor) -> tuple[Tensor, Tensor]:
+    a, k = linearise(f, x)
+    return torch.eye(x.shape[-1], dtype=x.dtype, device=x.device) + dt * a, x + dt * k
+
+
+def _linear_rk4(f: Tendency, dt: float, x: Tensor) -> tuple[Tensor, Tensor]:
+    """The chain rule over the four stages."""
+    a1, k1 = linearise(f, x)
+    a2, k2 = linearise(f, x + 0.5 * dt * k1)
+    a2 = a2 + 0.5 * dt * a2 @ a1
+    a3, k3 = linearise(f, x + 0.5 * dt * k2)
+    a3 = a3 + 0.5 * dt * a3 @ a2
+    a4, k4 = linearise(f, x + dt * k3)
+    a4 = a4 + dt * a4 @ a3
+    eye = torch.eye(x.shape[-1], dtype=x.dtype, device=x.device)
+    derivative = eye + dt / 6 * (a1 + 2 * a2 + 2 * a3 + a4)
+    return derivative, x + dt / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
+
+
+_LINEAR = {"euler": _linear_euler, "rk4": _linear_rk4}
 
 
 def trajectory(step: Step, x0: Tensor, length: int) -> Tensor:

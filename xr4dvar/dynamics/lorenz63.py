@@ -50,3 +50,14 @@ class Lorenz63Tendency(nn.Module):
         x, y, z = state.split(1, -1)
         rates = self.sigma * (y - x), x * (self.rho - z) - y, x * y - self.beta * z
         return torch.cat(rates, -1)
+
+    def linearise(self, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Derivative at states (..., 3), shape (..., 3, 3), and the tendency."""
+        x, y, z = state.unbind(-1)
+        one, zero = torch.ones_like(x), torch.zeros_like(x)
+        rows = [
+            torch.stack([-self.sigma * one, self.sigma * one, zero], -1),
+            torch.stack([self.rho - z, -one, -x], -1),
+            torch.stack([y, x, -self.beta * one], -1),
+        ]
+        return torch.stack(rows, -2), self(state)

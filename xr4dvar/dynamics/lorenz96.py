@@ -40,3 +40,14 @@ class Lorenz96Tendency(nn.Module):
         """Give the tendency of states (..., n), n at least 4."""
         advection = (x.roll(-1, -1) - x.roll(2, -1)) * x.roll(1, -1)
         return advection - x + self.forcing
+
+    def linearise(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Derivative at states (..., n), shape (..., n, n), and the tendency."""
+        n = x.shape[-1]
+        i = torch.arange(n, device=x.device)
+        matrix = torch.zeros(*x.shape, n, dtype=x.dtype, device=x.device)
+        matrix[..., i, i] = -1.0
+        matrix[..., i, (i + 1) % n] = x.roll(1, -1)
+        matrix[..., i, (i - 2) % n] = -x.roll(1, -1)
+        matrix[..., i, (i - 1) % n] = x.roll(-1, -1) - x.roll(2, -1)
+        return matrix, self(x)

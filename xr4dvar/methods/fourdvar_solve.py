@@ -37,11 +37,11 @@ if TYPE_CHECKING:
 log = logging.getLogger("xr4dvar")
 
 #: Model errors of the first stages, as shares of the variance of a step's change of the state.
-RELAXATION = (0.1, 0.01, 1e-3, 1e-4)
+RELAXATION = (1.0, 0.3, 0.1, 0.03, 0.01, 3e-3, 1e-3, 3e-4, 1e-4)
 #: How much of a window is assimilated, as it gets longer.
 LENGTHS = (0.3, 0.45, 0.6, 0.8, 1.0)
 #: When a stage that is not the last one has come near enough: relative gain of a step.
-ROUGHLY = 1e-3
+ROUGHLY = 1e-2
 #: Numbers of the states that are solved for at once: some hundreds of megabytes.
 NUMBERS_AT_ONCE = 2_000_000
 
@@ -189,8 +189,9 @@ class Assimilation:
         return x, costs
 
     def _anneal(self, batch: Batch) -> Tensor:
-        """Through all stages, from the trajectory that fits best; (B, 1, V, T, Y, X)."""
-        x = from_states(closest(self.climate, batch, 1)[:, 0], batch.y)
+        """Through all stages, from the mean of the climate; (B, 1, V, T, Y, X)."""
+        times = self.climate.mean.expand(len(batch.y), batch.y.shape[2], -1)
+        x = from_states(times, batch.y)
         for stage in self.stages:
             x = stage.minimise(batch, x, self.method.steps)
         return x[:, None]

@@ -6,9 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from xr4dvar.batch import Batch
-from xr4dvar.chain import from_states, jacobian, to_states
+from xr4dvar.chain import from_states, to_states
 from xr4dvar.cost import Cost
 from xr4dvar.dynamics.integrators import Step, trajectory
+from xr4dvar.dynamics.linear import linearise
 from xr4dvar.errors import InputError
 from xr4dvar.solvers.block_tridiagonal import inverse
 from xr4dvar.solvers.gauss_newton import normal_equations
@@ -88,7 +89,7 @@ class Shooting(nn.Module):
 
 def sensitivities(step: Step, states: Tensor) -> Tensor:
     """Derivative of each state of a trajectory (B, T, n) by its first one, (B, T, n, n)."""
-    tangent, _ = jacobian(step, states[:, :-1])
+    tangent, _ = linearise(step, states[:, :-1])
     n = states.shape[-1]
     eye = torch.eye(n, dtype=states.dtype, device=states.device)
     found = [eye.expand(len(states), n, n)]
