@@ -122,8 +122,9 @@ def from_the_model(test: xr.Dataset, options: argparse.Namespace) -> Iterator[Ro
     """What needs no training."""
     obs = test.obs
     for scheme in ("euler", "rk4"):
-        name = f"weak, {scheme}, notebook: weights, descent"
-        yield name, lambda scheme=scheme: notebook_4dvar(obs, scheme), 0
+        for solver in ("descent", "converged"):
+            name = f"notebook's weights, {scheme}, {solver}"
+            yield name, lambda s=scheme, how=solver: notebook_4dvar(obs, s, how), 0
     for name, q in {"weak constraint, Q 1e-5": 1e-5, "strong constraint": None}.items():
         method = xv.FourDVar(xv.Lorenz63(), 2.0, q)
         yield name, lambda method=method: obs.fourdvar.reconstruct(method), 0

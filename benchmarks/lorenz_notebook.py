@@ -1,7 +1,7 @@
 """4DVar as the course notebooks do it: weights by hand, gradient descent by autograd.
 
 Weak constraint with 0.99 for the model and 0.01 for the observations, sums of squares, from linear
-interpolation, by 20,000 gradient steps of a fixed size.
+interpolation, by 20,000 gradient steps of a fixed size; and to convergence, by Gauss-Newton.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from xr4dvar.chain import ModelErrorTerm, StateObservationTerm
 from xr4dvar.cost import Cost
 from xr4dvar.covariance.matrix import CovarianceMatrix
 from xr4dvar.dynamics import Flow, Lorenz63Tendency
-from xr4dvar.solvers import GradientDescent, State, minimise
+from xr4dvar.solvers import GaussNewton, GradientDescent, State, minimise
 
 #: Weights of the squares as variances, ``w d^2 = d^2 / (2 variance)``.
 R, Q = 1 / (2 * 0.01), 1 / (2 * 0.99)
@@ -41,10 +41,14 @@ def notebook_start(obs: xr.DataArray) -> tuple[Batch, torch.Tensor]:
     return Batch.from_gappy(y), torch.from_numpy(linear.values)[:, None, :, None]
 
 
-def notebook_4dvar(obs: xr.DataArray, scheme: str, steps: int = STEPS) -> xr.DataArray:
-    """Descend, and give the states back with their labels."""
+def notebook_4dvar(obs: xr.DataArray, scheme: str, solver: str = "descent") -> xr.DataArray:
+    """Minimise from linear interpolation, and give the states back with their labels."""
     batch, x = notebook_start(obs)
     cost = notebook_cost(scheme)
-    found = minimise(cost, GradientDescent(STEP_SIZE), batch, steps, start=State(x)).x
+    if solver == "descent":
+        found = minimise(cost, GradientDescent(STEP_SIZE), batch, STEPS, start=State(x)).x
+    else:
+        method = GaussNewton(tolerance=1e-8)
+        found = minimise(cost, method, batch, 500, start=method.init(cost, batch, x)).x
     values = obs.transpose("window", "time", "component").copy(data=found[:, 0, :, 0].numpy())
     return values.transpose(*obs.dims)

@@ -9,6 +9,7 @@ from xr4dvar.dynamics import Flow, Lorenz63Tendency, Lorenz96Tendency, linearise
 
 CASES = {
     "a function": (lambda x: x.sin() * x.roll(1, -1), 5),
+    "a constant": (torch.ones_like, 2),
     "Lorenz-63": (Lorenz63Tendency(sigma=9.0), 3),
     "Lorenz-96": (Lorenz96Tendency(), 6),
     "Euler's step": (Flow(Lorenz63Tendency(), 0.02, "euler", 2), 3),

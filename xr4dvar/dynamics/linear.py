@@ -52,6 +52,8 @@ def linearise(f: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Tensor]
     with torch.enable_grad():
         x = x.detach().requires_grad_()
         value = f(x)
+        if not value.requires_grad:  # the same whatever the state
+            return x.new_zeros(*x.shape, n), value
         # no state sees another one: the gradient of a component of all of them is a row of each
         (rows,) = torch.autograd.grad(value, x, basis, is_grads_batched=True)
     return rows.movedim(0, -2), value.detach()

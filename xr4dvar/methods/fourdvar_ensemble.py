@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -40,16 +41,22 @@ def make_ensemble_solver(method: FourDVar, parameters: Parameters, device: str) 
 
     def solve(patches: Patches, members: int, seed: int) -> FloatArray:
         whole = assimilation.batch(patches)
-        perturbed = [
-            _perturbed(assimilation, whole, _generators(patches, seed, member))
-            for member in range(members)
+        found = [assimilation.minima(whole.take(part))[0] for part in assimilation.parts(whole)]
+        minima = torch.cat(found)
+        perturbed = _join(
+            [
+                _perturbed(assimilation, whole, _generators(patches, seed, member))
+                for member in range(members)
+            ]
+        )
+        solved = [
+            assimilation.within(
+                _member(assimilation, perturbed.take(part), minima[part % len(minima)])
+            )
+            for part in assimilation.parts(perturbed)
         ]
-        found: list[list[FloatArray]] = [[] for _ in range(members)]
-        for part in assimilation.parts(whole):
-            minima, _ = assimilation.minima(whole.take(part))
-            for member, batch in zip(found, perturbed, strict=True):
-                member.append(assimilation.within(_member(assimilation, batch.take(part), minima)))
-        return np.stack([np.concatenate(member) for member in found])
+        fields: FloatArray = np.concatenate(solved)
+        return fields.reshape(members, len(minima), *fields.shape[1:])
 
     return solve
 
@@ -79,6 +86,22 @@ def _perturbed(
     model_error = assimilation.model_error
     forcing = None if model_error is None else noise(model_error, length - 1)
     return replace(batch, y=y, initial=initial, forcing=forcing)
+
+
+def _join(batches: Sequence[Batch]) -> Batch:
+    """All windows of the first member, then of the second, ..."""
+
+    def joined(parts: list[Tensor | None]) -> Tensor | None:
+        known = [part for part in parts if part is not None]
+        return torch.cat(known) if known else None
+
+    return replace(
+        batches[0],
+        y=torch.cat([batch.y for batch in batches]),
+        weight=torch.cat([batch.weight for batch in batches]),
+        initial=joined([batch.initial for batch in batches]),
+        forcing=joined([batch.forcing for batch in batches]),
+    )
 
 
 def _member(assimilation: Assimilation, batch: Batch, minima: Tensor) -> Tensor:

@@ -39,7 +39,7 @@ log = logging.getLogger("xr4dvar")
 #: Model errors of the first stages, as shares of the variance of a step's change of the state.
 RELAXATION = (1.0, 0.3, 0.1, 0.03, 0.01, 3e-3, 1e-3, 3e-4, 1e-4)
 #: How much of a window is assimilated, as it gets longer.
-LENGTHS = (0.3, 0.45, 0.6, 0.8, 1.0)
+LENGTHS = (0.3, 0.45, 0.6, 0.8)
 #: When a stage that is not the last one has come near enough: relative gain of a step.
 ROUGHLY = 1e-2
 #: Numbers of the states that are solved for at once: some hundreds of megabytes.
@@ -137,6 +137,7 @@ class Assimilation:
             StateObservationTerm(self.error),
             InitialStateTerm(self.climate.mean, self.background),
         ]
+        self.rough = Stage(Cost(terms), Shooting(step, ROUGHLY)).to(place)
         self.strong = Stage(Cost(terms), Shooting(step)).to(place)
         loose = _loose(terms, self.climate, self.model_error)
         last = self.strong
@@ -207,7 +208,8 @@ class Assimilation:
         many = _repeat(batch, guesses.shape[1])
         x = from_states(guesses.flatten(0, 1), many.y)
         for share in LENGTHS:
-            x = self.strong.minimise(_beginning(many, share), x, self.method.steps)
+            x = self.rough.minimise(_beginning(many, share), x, self.method.steps)
+        x = self.strong.minimise(many, x, self.method.steps)
         if self.model_error is not None:
             x = self.stages[-1].minimise(many, x, self.method.steps)
         found: Tensor = x.unflatten(0, guesses.shape[:2])

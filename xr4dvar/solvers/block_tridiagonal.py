@@ -7,10 +7,6 @@ from torch import Tensor
 
 __all__ = ["inverse", "marginals", "solve"]
 
-#: Up to this size a matrix is inverted by loops over its rows, each over all samples at once:
-#: LAPACK is called once a matrix, which for small ones is nearly all of its time.
-SMALL = 8
-
 
 def solve(diagonal: Tensor, below: Tensor, right: Tensor) -> Tensor:
     """Solve by elimination forward in time and substitution back (Thomas's algorithm, in blocks).
@@ -70,21 +66,8 @@ def _eliminate(diagonal: Tensor, below: Tensor) -> tuple[list[Tensor], list[Tens
 
 
 def inverse(matrix: Tensor) -> Tensor:
-    """Invert symmetric positive definite matrices (..., n, n)."""
-    n = matrix.shape[-1]
-    if n > SMALL:
-        root, failed = torch.linalg.cholesky_ex(matrix)
-        inverted = torch.cholesky_inverse(root)
-        return torch.where((failed != 0)[..., None, None], torch.nan, inverted)
-    # sweeps of Gauss and Jordan; the pivots of a positive definite matrix are positive
-    a = matrix.clone()
-    for k in range(n):
-        pivot = a[..., k, k].clone()
-        pivot = torch.where(pivot > 0, pivot, torch.nan)
-        column = a[..., :, k].clone()
-        row = a[..., k, :] / pivot[..., None]
-        a -= column[..., :, None] * row[..., None, :]
-        a[..., k, :] = row
-        a[..., :, k] = -column / pivot[..., None]
-        a[..., k, k] = 1 / pivot
-    return a
+    """Invert symmetric positive definite matrices (..., n, n); NaN where one is not."""
+    # for small ones half the time of Cholesky's
+    inverted, failed = torch.linalg.inv_ex(matrix)
+    definite = (failed == 0) & (inverted.diagonal(dim1=-2, dim2=-1) > 0).all(-1)
+    return torch.where(definite[..., None, None], inverted, torch.nan)
