@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -18,13 +19,17 @@ from xr4dvar.methods.fourdvarnet_objective import Objective
 from xr4dvar.methods.fourdvarnet_units import Units
 from xr4dvar.methods.patch_sampler import PatchSampler, validation_patches
 from xr4dvar.methods.training import train
-from xr4dvar.methods.training_data import TrainingData
+from xr4dvar.methods.training_data import Block, TrainingData
 from xr4dvar.priors import DynamicsPrior
 from xr4dvar.types import FloatArray, Role
+
+log = logging.getLogger("xr4dvar")
 
 if TYPE_CHECKING:
     from xr4dvar.methods.fourdvarnet import FourDVarNet
 
+#: Windows that their statistics are taken from.
+STATISTICS = 512
 #: Times in a row that are channels of one place, of series.
 FOLD = 8
 #: Most cells of a block: it is in memory, and mapped by the background method, whole.
@@ -75,8 +80,10 @@ def _design(
     method: FourDVarNet, data: TrainingData, sampler: PatchSampler, patch: Mapping[Role, int]
 ) -> tuple[Architecture, Units]:
     """Sizes and units of the network, from what the data are and say."""
-    grid, blocks = layout_grid(data.grid), sampler.blocks(0)
+    grid, blocks = layout_grid(data.grid), _first_blocks(sampler)
     maps = grid == "y-x"
+    if not maps and not data.supervised:
+        _warn_of_blind_cells(blocks)
     units = (Units.of_components if grid == "time" else Units.estimate)(blocks, data)
     coarsen, fold = method.coarsen, 1
     if not maps:
@@ -102,6 +109,23 @@ def _design(
         wraps=grid == "time-x" and _closes(data, patch),
         spacing=data.grid["time"].spacing if "time" in data.grid.roles else 1.0,
     ), units
+
+
+def _first_blocks(sampler: PatchSampler) -> list[Block]:
+    """Blocks for statistics: those in memory; of windows, which are small, some more."""
+    steps = range(0, max(1, STATISTICS // sampler.kept) if sampler.fresh >= 1 else 1)
+    return [block for step in steps for block in sampler.blocks(step)]
+
+
+def _warn_of_blind_cells(blocks: list[Block]) -> None:
+    """Say that a network learns nothing of what no window ever shows."""
+    seen = np.any([np.isfinite(block.y) | np.isfinite(block.target) for block in blocks], 0)
+    if not seen.all():
+        log.warning(
+            "at %d of the %d cells of a window there is never an observation: without a target "
+            "the network does not learn what to give there",
+            int((~seen).sum()), seen.size,
+        )  # fmt: skip
 
 
 def _closes(data: TrainingData, patch: Mapping[Role, int]) -> bool:

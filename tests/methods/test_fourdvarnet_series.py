@@ -1,0 +1,157 @@
+"""4DVarNet of series and sections: layouts, units, a known model as prior."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+
+import xr4dvar as xv
+from xr4dvar.batch import Batch
+from xr4dvar.chain import ModelErrorTerm, StateObservationTerm
+from xr4dvar.cost import Cost
+from xr4dvar.covariance.matrix import CovarianceMatrix
+from xr4dvar.methods.dynamics import flow_of
+from xr4dvar.methods.fourdvarnet_network import Architecture, FourDVarNetwork
+from xr4dvar.solvers import GradientDescent, minimise
+
+SHORT = xv.Training(steps=150, batch_size=16, steps_per_epoch=50, learning_rate=3e-3, averaging=0.9)
+SERIES = xv.FourDVarNet(background=None, widths=(24,), depth=2, training=SHORT)
+
+
+def lorenz63(windows: int = 60, seed: int = 0) -> xr.Dataset:
+    seen = {"observed": ("x", "z"), "every": 4, "first": 2, "last": 39}
+    return xv.datasets.lorenz63(windows, steps=40, noise_variance=1.0, seed=seed, **seen)
+
+
+@pytest.fixture(scope="module")
+def ds() -> xr.Dataset:
+    return lorenz63()
+
+
+@pytest.fixture(scope="module")
+def model(ds: xr.Dataset) -> xv.Model:
+    return ds.obs.fourdvar.fit(SERIES, ds.truth)
+
+
+def test_it_learns_what_was_never_seen(ds, model):
+    """The second component, of which there is no observation at all, from the others."""
+    test = lorenz63(seed=1)
+    maps = test.obs.fourdvar.reconstruct(model)
+    assert maps.dims == test.obs.dims
+    errors = ((maps - test.truth) ** 2).mean(("window", "time")) / test.truth.var(
+        ("window", "time")
+    )
+    assert (errors < 0.15).all()
+
+
+def test_components_have_units_of_their_own(ds, model):
+    units = model.parameters.settings["units"]
+    mean = np.array(units["mean"]).reshape(3)
+    np.testing.assert_allclose(mean, ds.truth.mean(("window", "time")), atol=1.5)
+    large = ds.assign(obs=ds.obs * [1, 1, 1000], truth=ds.truth * [1, 1, 1000])
+    one_step = replace(SERIES, training=replace(SHORT, steps=1, steps_per_epoch=1))
+    other = large.obs.fourdvar.fit(one_step, large.truth).parameters.settings["units"]
+    assert np.array(other["error"]).reshape(3)[2] > 1000
+
+
+def hourly(seed: int) -> xr.Dataset:
+    """All components, each seen at three times of ten, wherever that is."""
+    seen = {"observed": ("x", "y", "z"), "every": 1, "first": 0, "last": 39}
+    full = xv.datasets.lorenz63(100, steps=40, noise_variance=1.0, seed=seed, **seen)
+    kept = np.random.default_rng(seed).random(full.obs.shape) < 0.3
+    return full.assign(obs=full.obs.where(kept))
+
+
+def test_it_learns_from_gappy_data_alone(caplog):
+    method = replace(SERIES, training=replace(SHORT, steps=300))
+    alone = hourly(0).obs.fourdvar.fit(method)
+    assert "there is never an observation" not in caplog.text
+    test = hourly(1)
+    maps = test.obs.fourdvar.reconstruct(alone)
+    assert float(((maps - test.truth) ** 2).mean() / test.truth.var()) < 0.1
+
+
+def test_what_no_window_shows_is_said(ds, caplog):
+    one_step = replace(SERIES, training=replace(SHORT, steps=1, steps_per_epoch=1))
+    ds.obs.fourdvar.fit(one_step)
+    assert "at 100 of the 120 cells of a window there is never an observation" in caplog.text
+
+
+def test_the_file_holds_it(ds, model, tmp_path):
+    model.save(tmp_path / "m.safetensors")
+    again = xv.load(tmp_path / "m.safetensors")
+    maps = [ds.obs[:3].fourdvar.reconstruct(m).drop_attrs() for m in (model, again)]
+    xr.testing.assert_identical(*maps)
+
+
+def test_chunks_and_order_do_not_matter(ds, model):
+    maps = ds.obs[:6].fourdvar.reconstruct(model)
+    turned = ds.obs[:6].transpose("component", "time", "window").chunk(window=4)
+    lazy = turned.fourdvar.reconstruct(model)
+    xr.testing.assert_allclose(lazy.compute().transpose(*maps.dims), maps, atol=1e-5)
+
+
+def test_of_a_ring_every_site_is_alike():
+    ring = xv.datasets.lorenz96(40, sites=12, steps=24, observed=6, every=2, seed=0)
+    where = {"dims": {"time": "time", "x": "site"}, "periodic": ("site",)}
+    method = xv.FourDVarNet(
+        background=None, widths=(12,), depth=1, coarsen=4, training=replace(SHORT, steps=40)
+    )
+    model = ring.obs.fourdvar.fit(method, ring.truth, **where)
+    maps = ring.obs.fourdvar.reconstruct(model, **where)
+    turned = ring.obs.roll(site=5).fourdvar.reconstruct(model, **where)
+    np.testing.assert_allclose(turned.values, maps.roll(site=5).values, atol=1e-4)
+
+
+def test_with_a_model_and_a_fixed_step_it_is_weak_4dvar():
+    """Gradient descent on the cost of `FourDVar`, step by step."""
+    spec = Architecture(
+        variables=1, times=20, context=0, prior={"name": "Lorenz63"}, solver="gradient",
+        iterations=5, widths=[4], prior_width=4, coarsen=1, x=3, grid="time", spacing=0.02,
+    )  # fmt: skip
+    network = FourDVarNetwork(spec).double().eval()
+    spread = 8.0
+    network.prior.spread.fill_(spread)
+    generator = torch.Generator().manual_seed(0)
+    y = torch.randn(2, 1, 20, 1, 3, dtype=torch.float64, generator=generator)
+    batch = Batch.from_gappy(torch.where(y > 0, y, torch.nan))
+    found, _ = network(batch.y, batch.weight, None)
+    step = flow_of(xv.Lorenz63(dt=0.01), 0.02)
+    variance = CovarianceMatrix(spread**2, 3)
+    cost = Cost([StateObservationTerm(variance), ModelErrorTerm(step, variance)])
+    own = Batch(spread * batch.y, batch.weight)
+    expected = minimise(cost, GradientDescent(0.2 * spread**2), own, 5).x
+    torch.testing.assert_close(spread * found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_known_model_helps(ds):
+    """The same little training, with the model as prior: its steps come from the cost."""
+    known = replace(SERIES, prior=xv.Lorenz63(dt=0.01), training=replace(SHORT, steps=60))
+    model = ds.obs.fourdvar.fit(known, ds.truth)
+    maps = ds.obs.fourdvar.reconstruct(model)
+    assert float(((maps - ds.truth) ** 2).mean() / ds.truth.var()) < 0.3
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"prior": xv.Lorenz63(dt=-1.0)}, "dt is -1"),
+        ({"prior": xv.ODE(torch.zeros_like, dt=0.1)}, "tendency of ODE is a function"),
+        ({"prior": xv.Lorenz63(), "background": xv.LinearInterpolation()}, "background=None"),
+        ({"prior": "model"}, "prior is 'model'"),
+        ({"depth": 0}, "depth is 0"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(ds, change, message):
+    with pytest.raises(xv.InputError, match=message):
+        ds.obs.fourdvar.fit(replace(SERIES, **change), ds.truth)
+
+
+def test_a_model_of_other_components_is_refused(ds):
+    two = ds.sel(component=["x", "y"])
+    with pytest.raises(xv.InputError, match="Lorenz63 has 3 components, the data's state 2"):
+        two.obs.fourdvar.fit(replace(SERIES, prior=xv.Lorenz63()), two.truth)
