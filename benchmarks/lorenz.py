@@ -18,7 +18,7 @@ from typing import TypeAlias
 
 import torch
 import xarray as xr
-from lorenz_notebook import notebook_4dvar
+from lorenz_notebook import linear, notebook_4dvar
 
 import xr4dvar as xv
 
@@ -83,24 +83,9 @@ def scores(maps: xr.DataArray, test: xr.Dataset) -> str:
     )
 
 
-def linear(test: xr.Dataset) -> xr.DataArray:
-    """In time, of anomalies to the climate: what is never seen has its mean."""
-    climate = windows_mean(test)
-    anomalies = (test.obs - climate).fourdvar.reconstruct(xv.LinearInterpolation())
-    return anomalies.where(test.obs.notnull().any("time"), 0.0) + climate
-
-
-def windows_mean(test: xr.Dataset) -> xr.DataArray:
-    """Mean state of windows that are not those of the test."""
-    if "site" in test.dims:
-        other = xv.datasets.lorenz96(50, seed=TRAIN).truth
-        return other.mean()
-    return xv.datasets.lorenz63(200, seed=TRAIN).truth.mean(("window", "time"))
-
-
 def lorenz63_x(test: xr.Dataset, options: argparse.Namespace) -> Iterator[Row]:
     obs, model = test.obs, xv.Lorenz63()
-    yield "linear interpolation", lambda: linear(test), 0
+    yield "linear interpolation", lambda: linear(test.obs), 0
     yield from from_the_model(test, options)
     data = windows(options.problem, options.training_windows, TRAIN).astype("float32")
     shown = obs.astype("float32")
@@ -113,7 +98,7 @@ def lorenz63_x(test: xr.Dataset, options: argparse.Namespace) -> Iterator[Row]:
 
 
 def lorenz63_all(test: xr.Dataset, options: argparse.Namespace) -> Iterator[Row]:
-    yield "linear interpolation", lambda: linear(test), 0
+    yield "linear interpolation", lambda: linear(test.obs), 0
     yield from from_the_model(test, options)
 
 
@@ -134,7 +119,7 @@ def from_the_model(test: xr.Dataset, options: argparse.Namespace) -> Iterator[Ro
 
 def lorenz96(test: xr.Dataset, options: argparse.Namespace) -> Iterator[Row]:
     obs, settings = test.obs, {"dims": {"time": "time", "x": "site"}, "periodic": ("x",)}
-    yield "linear interpolation", lambda: linear(test), 0
+    yield "linear interpolation", lambda: linear(test.obs), 0
     for name, q in {"weak constraint, Q 1e-3": 1e-3}.items():
         method = xv.FourDVar(xv.Lorenz96(), 2.0, q, starts=1)
         yield name, lambda method=method: obs.fourdvar.reconstruct(method, **settings), 0

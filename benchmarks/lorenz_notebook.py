@@ -33,12 +33,25 @@ def notebook_cost(scheme: str) -> Cost:
     )
 
 
+def climate_mean(obs: xr.DataArray) -> xr.DataArray:
+    """Mean state of other windows."""
+    if "site" in obs.dims:
+        return xv.datasets.lorenz96(50, seed=1).truth.mean()
+    return xv.datasets.lorenz63(200, seed=1).truth.mean(("window", "time"))
+
+
+def linear(obs: xr.DataArray) -> xr.DataArray:
+    """Interpolate anomalies to the climate in time; what is never seen has its mean."""
+    mean = climate_mean(obs)
+    anomalies = (obs - mean).fourdvar.reconstruct(xv.LinearInterpolation())
+    return anomalies.where(obs.notnull().any("time"), 0.0) + mean
+
+
 def notebook_start(obs: xr.DataArray) -> tuple[Batch, torch.Tensor]:
-    """Observations and their linear interpolation in time, zero where nothing is ever seen."""
-    y = torch.from_numpy(obs.transpose("window", "time", "component").values)[:, None, :, None]
-    linear = obs.fourdvar.reconstruct(xv.LinearInterpolation())
-    linear = linear.where(obs.notnull().any("time"), 0.0).transpose("window", "time", "component")
-    return Batch.from_gappy(y), torch.from_numpy(linear.values)[:, None, :, None]
+    """Observations, and their linear interpolation in time."""
+    order = ("window", "time", "component")
+    y, x = (a.transpose(*order).values[:, None, :, None] for a in (obs, linear(obs)))
+    return Batch.from_gappy(torch.from_numpy(y)), torch.from_numpy(x)
 
 
 def notebook_4dvar(obs: xr.DataArray, scheme: str, solver: str = "descent") -> xr.DataArray:

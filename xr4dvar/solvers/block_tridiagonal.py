@@ -31,7 +31,7 @@ def solve(diagonal: Tensor, below: Tensor, right: Tensor) -> Tensor:
     >>> solve(2 * ones, ones[:, :1], torch.tensor([[[3.0], [0.0]]])).flatten().tolist()
     [2.0, -1.0]
     """
-    inverses, links = _eliminate(diagonal, below)
+    inverses, links, definite = _eliminate(diagonal, below)
     forward = [right[:, 0]]
     for t, link in enumerate(links):
         forward.append(right[:, t + 1] - (link @ forward[-1][..., None])[..., 0])
@@ -40,7 +40,7 @@ def solve(diagonal: Tensor, below: Tensor, right: Tensor) -> Tensor:
         # D_t^-1 f_t - link_t' x_{t+1}, for link_t = below_t D_t^-1
         own = (inverses[t] @ forward[t][..., None])[..., 0]
         solution.append(own - (links[t].mT @ solution[-1][..., None])[..., 0])
-    return torch.stack(solution[::-1], 1)
+    return torch.where(definite[:, None, None], torch.stack(solution[::-1], 1), torch.nan)
 
 
 def marginals(diagonal: Tensor, below: Tensor) -> Tensor:
@@ -48,21 +48,34 @@ def marginals(diagonal: Tensor, below: Tensor) -> Tensor:
 
     Of the Hessian of a cost these are the covariances of the analysis error at each time.
     """
-    inverses, links = _eliminate(diagonal, below)
+    inverses, links, definite = _eliminate(diagonal, below)
     found = [inverses[-1]]
     for t in range(len(links) - 1, -1, -1):
         found.append(inverses[t] + links[t].mT @ found[-1] @ links[t])
-    return torch.stack(found[::-1], 1)
+    return torch.where(definite[:, None, None, None], torch.stack(found[::-1], 1), torch.nan)
 
 
-def _eliminate(diagonal: Tensor, below: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-    """Inverses of the blocks left after elimination, and what links each time to the next."""
-    inverses, links = [inverse(diagonal[:, 0])], []
-    for t in range(below.shape[1]):
-        link = below[:, t] @ inverses[-1]
+def _eliminate(diagonal: Tensor, below: Tensor) -> tuple[list[Tensor], list[Tensor], Tensor]:
+    """Eliminate forward in time.
+
+    Returns
+    -------
+    inverses : list of Tensor, shape (B, n, n)
+        Of the blocks that are left.
+    links : list of Tensor, shape (B, n, n)
+        What ties each time to the one before.
+    definite : Tensor of bool, shape (B,)
+        Whether a sample's matrix is positive definite.
+    """
+    # times first: the blocks of all samples at one time are then together in memory
+    diagonal, below = diagonal.transpose(0, 1).contiguous(), below.transpose(0, 1).contiguous()
+    inverses, links = [torch.linalg.inv_ex(diagonal[0]).inverse], []
+    for t in range(len(below)):
+        link = below[t] @ inverses[-1]
         links.append(link)
-        inverses.append(inverse(diagonal[:, t + 1] - link @ below[:, t].mT))
-    return inverses, links
+        inverses.append(torch.linalg.inv_ex(diagonal[t + 1] - link @ below[t].mT).inverse)
+    positive = torch.stack(inverses).diagonal(dim1=-2, dim2=-1) > 0
+    return inverses, links, positive.all(-1).all(0)
 
 
 def inverse(matrix: Tensor) -> Tensor:
