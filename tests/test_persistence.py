@@ -253,7 +253,7 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
         "'NewVarNet' is unknown to this version",
     ),
     "with an unknown setting": (
-        lambda p: change_model(p, lambda c: c["method"].update(depth=3)), "unknown to this version"
+        lambda p: change_model(p, lambda c: c["method"].update(colour=3)), "unknown to this version"
     ),
     "with settings for a method": (
         lambda p: change_model(p, lambda c: c.update(method=c["method"]["training"])),
