@@ -107,10 +107,7 @@ def test_of_short_windows_some_are_set_apart(
     assert (data.train, data.validation) == ((0, 8), (0, 8))
     assert (data.train_entries, data.validation_entries) == ((0, 8), (8, 10))
     assert "validated on the last 2 entries of 'window'" in caplog.text
-    drawn = {
-        data.box(data.train, {}, np.random.default_rng(n), data.train_entries).entry[0]
-        for n in range(100)
-    }
+    drawn = {data.train_box({}, np.random.default_rng(n)).entry[0] for n in range(100)}
     assert drawn == set(range(8))
 
 

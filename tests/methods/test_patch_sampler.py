@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tests.methods.builders import gappy, make_data
+from xr4dvar.methods import FitOptions, OptimalInterpolation
 from xr4dvar.methods.patch_sampler import PatchSampler, validation_patches
 
 PATCH = {"time": 3, "y": 4, "x": 5}
@@ -229,3 +230,19 @@ def test_windows_that_are_set_apart_are_validated_on():
         sampler.sample(step)
     assert set(seen) == {0, 1, 2, 3}
     assert len(seen) == 40
+
+
+def test_nor_does_the_background_learn_from_them():
+    windows = make_data(
+        gappy(6, 5, 4, 3), dims=("window", "time", "y", "x"), train=(0, 5), validation=(0, 5)
+    )
+    seen = set()
+
+    def read(index):
+        seen.add(index[0].start)
+        return windows.read(index)
+
+    data = dataclasses.replace(windows, read=read, train_entries=(0, 2), validation_entries=(2, 6))
+    for seed in range(4):
+        OptimalInterpolation(scales=1).fit(data, FitOptions(seed=seed))
+    assert seen <= {0, 1}

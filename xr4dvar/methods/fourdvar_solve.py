@@ -77,7 +77,7 @@ def states_of(method: FourDVar, data: TrainingData, seed: int) -> Parameters:
     found: list[FloatArray] = []
     entries = math.prod(data.shape[: len(data.shape) - len(whole)])
     for _ in range(min(entries, method.climate)):
-        target = data.block(data.box(data.train, whole, generator), generator).target
+        target = data.block(data.train_box(whole, generator), generator).target
         found.append(np.moveaxis(target, 1, 0).reshape(target.shape[1], -1))
     states = np.concatenate(found)
     states = states[np.isfinite(states).all(1)]
@@ -235,12 +235,13 @@ def _loose(
     """Easier problems that lead to the last one: the model's error is taken to be large at first.
 
     A loose model leaves few minima; each stage starts where the one before has ended, with a
-    tenth of its model error (annealing of the precision: Ye et al. 2015,
+    third of its model error (annealing of the precision: Ye et al. 2015,
     https://doi.org/10.5194/npg-22-205-2015).
     """
     found = []
+    change = climate.change_variance
     for share in RELAXATION:
-        variance = share * climate.change_variance
+        variance = share * change
         if last is None or bool((variance > last.matrix().diagonal()).all()):
             covariance = CovarianceMatrix(variance.tolist(), len(variance))
             loose = ModelErrorTerm(climate.step, covariance)

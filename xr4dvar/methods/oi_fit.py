@@ -39,7 +39,7 @@ def fit_optimal_interpolation(
 ) -> Parameters:
     """Estimate all that `method` leaves open, each variable by itself."""
     generator = np.random.default_rng(options.seed)
-    block = data.block(data.box(data.train, _within(data, MEAN_CELLS)), generator)
+    block = data.block(data.train_box(_within(data, MEAN_CELLS)), generator)
     arrays: dict[str, FloatArray] = {}
     variables = []
     for v, name in enumerate(data.names):
@@ -131,7 +131,7 @@ class _Fit:
             if math.prod(sizes.values()) <= TUNING_CELLS:
                 break
             width *= 0.9
-        block = data.block(data.box(data.train, sizes, self.generator), self.generator)
+        block = data.block(data.train_box(sizes, self.generator), self.generator)
         one = slice(self.v, self.v + 1)
         if data.supervised:
             return Block(block.y[one], block.target[one], block.coordinates)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from xr4dvar.methods.base import Patches, Solver
-from xr4dvar.methods.training_data import Block, BlockBox, TrainingData
+from xr4dvar.methods.training_data import Block, TrainingData
 from xr4dvar.types import FloatArray, Role
 
 __all__ = ["PatchSampler", "Sample", "validation_patches", "with_background"]
@@ -83,16 +83,13 @@ class PatchSampler:
         """Block number n, made anew where it is no longer (or, after a restart, not yet) kept."""
         if number not in self._blocks:
             generator = np.random.default_rng([self.seed, BLOCKS, number])
-            box = self._box(generator)
-            other = self._box(generator) if self.redraw else None
+            box = self.data.train_box(self.block, generator)
+            other = self.data.train_box(self.block, generator) if self.redraw else None
             block = self.data.block(box, generator, error_of=other)
             self._blocks[number] = with_background(block, self.background)
             while len(self._blocks) > self.kept:
                 self._blocks.popitem(last=False)
         return self._blocks[number]
-
-    def _box(self, generator: np.random.Generator) -> BlockBox:
-        return self.data.box(self.data.train, self.block, generator, self.data.train_entries)
 
     def _patch(self, blocks: list[Block], generator: np.random.Generator) -> Sample:
         for _ in range(TRIES):

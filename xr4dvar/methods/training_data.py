@@ -124,6 +124,12 @@ class TrainingData:
             slices.append(slice(first, first + length))
         return BlockBox(entry, tuple(slices))
 
+    def train_box(
+        self, sizes: dict[Role, int], generator: np.random.Generator | None = None
+    ) -> BlockBox:
+        """Place a block where it may be learned from; see `box`."""
+        return self.box(self.train, sizes, generator, self.train_entries)
+
     def block(
         self, box: BlockBox, generator: np.random.Generator, error_of: BlockBox | None = None
     ) -> Block:
