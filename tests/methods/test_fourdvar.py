@@ -10,6 +10,8 @@ import torch
 import xarray as xr
 
 import xr4dvar as xv
+from xr4dvar.methods import Parameters, Patches
+from xr4dvar.methods.fourdvar_solve import Assimilation, best
 
 MODEL = xv.Lorenz63(dt=0.02)
 
@@ -112,6 +114,42 @@ def test_ensembles_that_make_no_sense_are_refused(ds, options, message):
         ds.obs.fourdvar.reconstruct(xv.LinearInterpolation(), ensemble=2)
     with pytest.raises(xv.InputError, match="'member', the dimension of an ensemble"):
         ds.obs.rename(window="member").fourdvar.reconstruct(assimilation(), ensemble=2)
+
+
+class Folded:
+    """What is left of where is lost; left is steeper."""
+
+    dt, components = 1.0, 1
+
+    def check(self, problems):
+        pass
+
+    def flow(self, interval, substeps):
+        return lambda x: torch.where(x > 0, x**2, x**4)
+
+
+def test_of_two_explanations_the_likelier_one_is_kept():
+    """The other is nearer to what was known, but leaves less room: an integral says the same."""
+    known, error = -0.05, 0.1
+    method = xv.FourDVar(Folded(), error, spin_up=0)
+    x0 = torch.linspace(-3, 3, 100_001, dtype=torch.float64)[:, None]
+    after = method.dynamics.flow(1.0, 1)(x0)
+    density = torch.exp(-0.5 * (after - 1) ** 2 / error - 0.5 * (x0 - known) ** 2)
+    left, right = (float(density[side].sum()) for side in (x0 < 0, x0 > 0))
+
+    spread = np.random.default_rng(0).normal(size=400)
+    climate = known + (spread - spread.mean()) / spread.std(ddof=1)
+    parameters = Parameters({"spacing": 1.0}, {"climate": climate[:, None]})
+    assimilation = Assimilation(method, parameters, torch.device("cpu"))
+    batch = assimilation.batch(Patches(np.array([np.nan, 1.0]).reshape(1, 1, 2, 1, 1), {}))
+    starts = torch.tensor([-1.0, 1.0], dtype=torch.float64).expand(2, 2).mT.reshape(2, 1, 2, 1, 1)
+    last = assimilation.stages[-1]
+    minima = torch.stack([last.minimise(batch, start[None], 100) for start in starts], 1)
+    evidence = assimilation.evidence(batch, minima)
+    costs = [float(last.cost(minima[:, n], batch)) for n in range(2)]
+    assert costs[0] < costs[1]
+    assert float(torch.exp(evidence[0, 0] - evidence[0, 1])) == pytest.approx(left / right, rel=0.2)
+    assert float(best(minima, evidence)[0, 0, 0]) == pytest.approx(1, abs=0.1)
 
 
 def test_a_spin_up_leads_to_states_that_the_model_visits(ds):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from xr4dvar.solvers.block_tridiagonal import inverse, marginals, solve
+from xr4dvar.solvers.block_tridiagonal import inverse, log_determinant, marginals, solve
 
 
 def system(times, n, samples=3):
@@ -44,6 +44,13 @@ def test_marginals_are_blocks_of_the_inverse(n):
     dense = torch.linalg.inv(full).reshape(3, 6, n, 6, n)
     expected = torch.stack([dense[:, t, :, t] for t in range(6)], 1)
     torch.testing.assert_close(marginals(diagonal, below), expected)
+
+
+def test_the_log_determinant_is_that_of_the_whole_matrix():
+    diagonal, below, full = system(6, 3)
+    torch.testing.assert_close(log_determinant(diagonal, below), torch.linalg.slogdet(full)[1])
+    diagonal[1, 2] -= 100 * torch.eye(3, dtype=torch.float64)
+    assert log_determinant(diagonal, below).isnan().tolist() == [False, True, False]
 
 
 @pytest.mark.parametrize("n", [2, 9])

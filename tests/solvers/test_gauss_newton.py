@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
@@ -165,6 +167,16 @@ def test_errors_of_the_strong_constraint_are_those_of_a_model_of_hardly_any_erro
         GaussNewton().covariances(weak, batch, x), strong, rtol=0.01, atol=1e-4
     )
     assert (strong.diagonal(dim1=-2, dim2=-1) > 0).all()
+
+
+def test_curvature_of_a_model_of_hardly_any_error_is_that_in_the_first_state(lorenz):
+    """Each further state adds what Q knows of it, and no more."""
+    model, truth, batch, terms = lorenz
+    q, x = 1e-8, truth[:, None, ..., None]
+    weak = Cost([*terms, ModelErrorTerm(model, CovarianceMatrix(q, 3))])
+    found = GaussNewton().log_determinant(weak, batch, x) + 59 * 3 * math.log(q)
+    strong = Shooting(model).log_determinant(Cost(terms), batch, x)
+    torch.testing.assert_close(found, strong, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("kind", ["weak", "strong"])

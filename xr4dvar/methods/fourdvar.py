@@ -30,7 +30,8 @@ class FourDVar:
     linear algebra along time, from several first guesses, which lead past most local minima: from
     one the model is taken to be loose first, then less and less so, down to Q; from the others
     the window is short first and then longer and longer. They are trajectories of the model's
-    climate that fit the observations best. The state of least cost is kept.
+    climate that fit the observations best. Of the minima that are found, the one with most
+    probability about it is kept: least ``U`` plus half the log determinant of its curvature.
 
     A state is all that the data hold at one time: variables, y and x. Time is one window;
     further dimensions, such as ``window``, are windows each by itself.

@@ -15,7 +15,7 @@ from xr4dvar.chain import from_states
 from xr4dvar.covariance.matrix import CovarianceMatrix
 from xr4dvar.methods.base import EnsembleSolver, Parameters, Patches
 from xr4dvar.methods.device import choose_device
-from xr4dvar.methods.fourdvar_solve import Assimilation, least
+from xr4dvar.methods.fourdvar_solve import Assimilation, best
 from xr4dvar.types import FloatArray
 
 if TYPE_CHECKING:
@@ -109,4 +109,4 @@ def _member(assimilation: Assimilation, batch: Batch, minima: Tensor) -> Tensor:
     last = assimilation.stages[-1]
     with torch.no_grad():
         costs = torch.stack([last.cost(x, batch) for x in minima.unbind(1)], 1)
-    return last.minimise(batch, least(minima, costs), assimilation.method.steps)
+    return last.minimise(batch, best(minima, -costs), assimilation.method.steps)

@@ -156,8 +156,8 @@ class Assimilation:
         return x[:, :, self.method.spin_up :].cpu().numpy()
 
     def analysis(self, batch: Batch) -> Tensor:
-        """Give the states of least cost (B, V, T, Y, X)."""
-        return torch.cat([least(*self.minima(batch.take(part))) for part in self.parts(batch)])
+        """Give the likeliest states (B, V, T, Y, X)."""
+        return torch.cat([best(*self.minima(batch.take(part))) for part in self.parts(batch)])
 
     def parts(self, batch: Batch) -> Sequence[Tensor]:
         """Numbers of the windows that are solved for at once."""
@@ -171,23 +171,34 @@ class Assimilation:
         Returns
         -------
         x : Tensor, shape (B, S, V, T, Y, X)
-        costs : Tensor, shape (B, S)
-            Infinite where the model ran out of bounds.
+        evidence : Tensor, shape (B, S)
         """
         found = [self._anneal(batch)]
         if self.method.starts > 1:
             found.append(self._lengthen(batch, self.method.starts - 1))
         x = torch.cat(found, 1)
-        count, tries = x.shape[:2]
-        many = _repeat(batch, tries)
-        with torch.no_grad():
-            costs = self.stages[-1].cost(x.flatten(0, 1), many).view(count, tries)
-        costs = torch.where(torch.isfinite(costs), costs, torch.inf)
-        lost = torch.isinf(costs).all(1)
+        evidence = self.evidence(batch, x)
+        lost = torch.isinf(evidence).all(1)
         if bool(lost.any()):
-            what = f"the model runs out of bounds in {int(lost.sum())} of {count} windows"
+            what = f"the model runs out of bounds in {int(lost.sum())} of {len(x)} windows"
             raise InputError([(what, "take a smaller dt, or look at their observations")])
-        return x, costs
+        return x, evidence
+
+    def evidence(self, batch: Batch, x: Tensor) -> Tensor:
+        """How much of the posterior is about each of several minima (B, S, V, T, Y, X).
+
+        Returns
+        -------
+        Tensor, shape (B, S)
+            Logarithm of the probability about it, as far as it is Gaussian there (Laplace), up
+            to a constant; minus infinity where the model ran out of bounds.
+        """
+        last, each = self.stages[-1], x.flatten(0, 1)
+        many = _repeat(batch, x.shape[1])
+        with torch.no_grad():
+            cost = last.cost(each, many)
+        found = -cost - 0.5 * last.solver.log_determinant(last.cost, many, each)
+        return torch.where(torch.isfinite(found), found, -torch.inf).view(x.shape[:2])
 
     def _anneal(self, batch: Batch) -> Tensor:
         """Through all stages, from the mean of the climate; (B, 1, V, T, Y, X)."""
@@ -262,7 +273,7 @@ def _batch(patches: Patches, error: CovarianceMatrix, place: torch.device) -> Ba
     return Batch(batch.y, torch.where(batch.weight > 0, general / own, 0.0))
 
 
-def least(x: Tensor, costs: Tensor) -> Tensor:
-    """The states of least cost of those of every start."""
-    best: Tensor = x[torch.arange(len(x)), costs.argmin(1)]
-    return best
+def best(x: Tensor, evidence: Tensor) -> Tensor:
+    """The states (B, V, T, Y, X) of largest evidence of those of every start."""
+    found: Tensor = x[torch.arange(len(x)), evidence.argmax(1)]
+    return found

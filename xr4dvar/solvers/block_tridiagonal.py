@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["inverse", "marginals", "solve"]
+__all__ = ["inverse", "log_determinant", "marginals", "solve"]
 
 
 def solve(diagonal: Tensor, below: Tensor, right: Tensor) -> Tensor:
@@ -53,6 +53,13 @@ def marginals(diagonal: Tensor, below: Tensor) -> Tensor:
     for t in range(len(links) - 1, -1, -1):
         found.append(inverses[t] + links[t].mT @ found[-1] @ links[t])
     return torch.where(definite[:, None, None, None], torch.stack(found[::-1], 1), torch.nan)
+
+
+def log_determinant(diagonal: Tensor, below: Tensor) -> Tensor:
+    """Logarithm of the determinant of each sample, shape (B,); NaN where it is not definite."""
+    inverses, _, definite = _eliminate(diagonal, below)
+    logs = -torch.linalg.slogdet(torch.stack(inverses)).logabsdet.sum(0)
+    return torch.where(definite, logs, torch.nan)
 
 
 def _eliminate(diagonal: Tensor, below: Tensor) -> tuple[list[Tensor], list[Tensor], Tensor]:

@@ -9,7 +9,7 @@ from xr4dvar.batch import Batch
 from xr4dvar.chain import ChainTerm, NormalEquations, from_states, to_states
 from xr4dvar.cost import Cost
 from xr4dvar.errors import InputError
-from xr4dvar.solvers.block_tridiagonal import marginals, solve
+from xr4dvar.solvers.block_tridiagonal import log_determinant, marginals, solve
 from xr4dvar.solvers.levenberg_marquardt import Damping
 from xr4dvar.solvers.loop import State
 
@@ -69,6 +69,12 @@ class GaussNewton(nn.Module):
         with torch.no_grad():
             equations = normal_equations(cost, to_states(x), batch)
             return marginals(equations.diagonal, equations.below)
+
+    def log_determinant(self, cost: Cost, batch: Batch, x: Tensor) -> Tensor:
+        """Of the curvature of the cost, shape (B,): the larger, the narrower its minimum."""
+        with torch.no_grad():
+            equations = normal_equations(cost, to_states(x), batch)
+            return log_determinant(equations.diagonal, equations.below)
 
 
 def normal_equations(cost: Cost, states: Tensor, batch: Batch) -> NormalEquations:

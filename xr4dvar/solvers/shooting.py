@@ -78,6 +78,13 @@ class Shooting(nn.Module):
             found: Tensor = by_first @ inverse(matrix)[:, None] @ by_first.mT
             return found
 
+    def log_determinant(self, cost: Cost, batch: Batch, x: Tensor) -> Tensor:
+        """Of the curvature of the cost, shape (B,): the larger, the narrower its minimum."""
+        with torch.no_grad():
+            matrix, _, _ = self._normal(cost, to_states(x), batch)
+            logs: Tensor = torch.linalg.slogdet(matrix).logabsdet
+            return logs
+
     def _normal(self, cost: Cost, states: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """Curvature (B, n, n) and gradient (B, n) by the first state, and `sensitivities`."""
         equations = normal_equations(cost, states, batch)
