@@ -6,6 +6,7 @@ from .holding_out import hold_out
 from .labels import mask
 from .methods import (
     ODE,
+    Cycled,
     FourDVar,
     FourDVarNet,
     LinearInterpolation,
@@ -25,6 +26,7 @@ from .version import __version__
 
 __all__ = [
     "ODE",
+    "Cycled",
     "FourDVar",
     "FourDVarNet",
     "InputError",

@@ -29,6 +29,8 @@ class Batch:
         Positions along ``"time"``, ``"y"`` and ``"x"``, in the grid's units.
     initial : Tensor, shape (B, n), optional
         What was known of the first state of each patch before its observations.
+    initial_covariance : Tensor, shape (B, n, n), optional
+        Covariance of the errors of `initial`.
     forcing : Tensor, shape (B, T - 1, n), optional
         What is added to each step of a model.
 
@@ -45,6 +47,7 @@ class Batch:
     context: Tensor | None = None
     coordinates: Mapping[str, Tensor] = field(default_factory=dict)
     initial: Tensor | None = None
+    initial_covariance: Tensor | None = None
     forcing: Tensor | None = None
 
     @classmethod
@@ -59,13 +62,13 @@ class Batch:
         def part(values: Tensor | None) -> Tensor | None:
             return None if values is None else values[index]
 
-        coordinates = {name: values[index] for name, values in self.coordinates.items()}
         return Batch(
             self.y[index],
             self.weight[index],
             part(self.context),
-            coordinates,
+            {name: values[index] for name, values in self.coordinates.items()},
             part(self.initial),
+            part(self.initial_covariance),
             part(self.forcing),
         )
 

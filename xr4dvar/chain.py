@@ -163,7 +163,7 @@ class InitialStateTerm(nn.Module):
     ----------
     mean : Tensor, shape (n,)
         b, such as the mean of the climate; a batch may bring one of its own for each window,
-        such as the end of an earlier analysis.
+        such as an earlier analysis, and its covariance.
     covariance : CovarianceMatrix
         B, of its errors.
     """
@@ -177,15 +177,23 @@ class InitialStateTerm(nn.Module):
 
     def forward(self, x: Tensor, batch: Batch) -> Tensor:
         """Cost of each sample, shape (B,)."""
-        anomaly = self.covariance.whiten(to_states(x)[:, 0] - self._background(batch).to(x.dtype))
-        return 0.5 * (anomaly**2).sum(-1)
+        anomaly = to_states(x)[:, 0] - self._background(batch).to(x.dtype)
+        if batch.initial_covariance is None:
+            white = self.covariance.whiten(anomaly)
+        else:
+            root = torch.linalg.cholesky(batch.initial_covariance.to(x.dtype))
+            white = torch.linalg.solve_triangular(root, anomaly[..., None], upper=False)[..., 0]
+        return 0.5 * (white**2).sum(-1)
 
     def add_to(self, equations: NormalEquations, states: Tensor, batch: Batch) -> None:
         """Add the curvature and the gradient."""
-        precision = self.covariance.precision().to(states.dtype)
+        if batch.initial_covariance is None:
+            precision = self.covariance.precision().to(states.dtype)
+        else:
+            precision = torch.linalg.inv(batch.initial_covariance.to(states.dtype))
         equations.diagonal[:, 0] += precision
         anomaly = states[:, 0] - self._background(batch).to(states.dtype)
-        equations.gradient[:, 0] += anomaly @ precision
+        equations.gradient[:, 0] += (precision @ anomaly[..., None])[..., 0]
 
     def _background(self, batch: Batch) -> Tensor:
         return self.mean if batch.initial is None else batch.initial

@@ -18,6 +18,7 @@ from xr4dvar.methods.base import (
     check_method,
 )
 from xr4dvar.methods.configuration import from_config, to_config
+from xr4dvar.methods.cycled import Cycled
 from xr4dvar.methods.dynamics import ODE, Dynamics, Lorenz63, Lorenz96
 from xr4dvar.methods.fourdvar import FourDVar
 from xr4dvar.methods.fourdvarnet import FourDVarNet
@@ -27,6 +28,7 @@ from xr4dvar.methods.training_options import Training
 
 __all__ = [
     "ODE",
+    "Cycled",
     "Dynamics",
     "EnsembleSolver",
     "FitOptions",

@@ -66,9 +66,21 @@ class GaussNewton(nn.Module):
 
         Those of the Gaussian that has the curvature of the cost at its minimum (Laplace).
         """
+        return self.quadratic(cost, batch, x)[1]
+
+    def quadratic(self, cost: Cost, batch: Batch, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The Gaussian whose logarithm has the gradient and the curvature of the cost at `x`.
+
+        Returns
+        -------
+        mean : Tensor, shape (B, T, n)
+        covariances : Tensor, shape (B, T, n, n)
+        """
         with torch.no_grad():
-            equations = normal_equations(cost, to_states(x), batch)
-            return marginals(equations.diagonal, equations.below)
+            states = to_states(x)
+            equations = normal_equations(cost, states, batch)
+            change = solve(equations.diagonal, equations.below, equations.gradient)
+            return states - change, marginals(equations.diagonal, equations.below)
 
     def log_determinant(self, cost: Cost, batch: Batch, x: Tensor) -> Tensor:
         """Of the curvature of the cost, shape (B,): the larger, the narrower its minimum."""

@@ -73,10 +73,22 @@ class Shooting(nn.Module):
         Those of the Gaussian that has the curvature of the cost at its minimum (Laplace), carried
         from the first state to the others by the model's derivative.
         """
+        return self.quadratic(cost, batch, x)[1]
+
+    def quadratic(self, cost: Cost, batch: Batch, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The Gaussian whose logarithm has the gradient and the curvature of the cost at `x`.
+
+        Returns
+        -------
+        mean : Tensor, shape (B, T, n)
+        covariances : Tensor, shape (B, T, n, n)
+        """
         with torch.no_grad():
-            matrix, _, by_first = self._normal(cost, to_states(x), batch)
-            found: Tensor = by_first @ inverse(matrix)[:, None] @ by_first.mT
-            return found
+            states = to_states(x)
+            matrix, gradient, by_first = self._normal(cost, states, batch)
+            of_first = inverse(matrix)
+            change = by_first @ (of_first @ gradient[..., None])[:, None]
+            return states - change[..., 0], by_first @ of_first[:, None] @ by_first.mT
 
     def log_determinant(self, cost: Cost, batch: Batch, x: Tensor) -> Tensor:
         """Of the curvature of the cost, shape (B,): the larger, the narrower its minimum."""

@@ -1,0 +1,103 @@
+"""Cycled 4DVar: what a window hands on is all that its observations said."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+
+import xr4dvar as xv
+
+ROTATION = torch.tensor([[0.0, 0.4], [-0.4, 0.0]], dtype=torch.float64)
+DIMS = ("window", "time", "component")
+
+
+def rotate(x):
+    return x @ ROTATION.to(x.dtype).T
+
+
+def linear(**settings) -> xv.FourDVar:
+    usual = {"starts": 1, "spin_up": 0, "climate": 50, "steps": 5}
+    return xv.FourDVar(xv.ODE(rotate, dt=0.5), 0.5, **{**usual, **settings})
+
+
+@pytest.fixture(scope="module")
+def series() -> tuple[xr.DataArray, xr.DataArray]:
+    """States that are known beforehand, and 23 times of which every third is seen in part."""
+    generator = np.random.default_rng(2)
+    coords = {"time": np.arange(23.0), "component": ("component", ["u", "v"], {"axis": "X"})}
+    states = xr.DataArray(generator.normal(size=(40, 23, 2)), dims=DIMS, coords=coords)
+    seen = (states.time % 3 == 1) & (states.component == "u")
+    return states, states.isel(window=slice(3)).where(seen)
+
+
+def fitted(method, series):
+    """With the climate of the states."""
+    states, _ = series
+    return states.fourdvar.fit(method, target=states, validation=0.1)
+
+
+@pytest.mark.parametrize("q", [None, 0.1])
+@pytest.mark.parametrize("shift", [1, 3, 4])
+def test_the_last_state_knows_every_observation_once(series, q, shift):
+    """Of a linear model: that of one window over all times, whose errors are the same too."""
+    _, obs = series
+    whole = obs.fourdvar.reconstruct(fitted(linear(model_error_variance=q), series), error=True)
+    for estimate in ("smoothed", "filtered"):
+        method = xv.Cycled(linear(model_error_variance=q), window=7, shift=shift, estimate=estimate)
+        cycled = obs.fourdvar.reconstruct(fitted(method, series), error=True)
+        xr.testing.assert_allclose(cycled.isel(time=-1), whole.isel(time=-1), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("q", [None, 0.1])
+def test_a_smoothed_state_knows_a_window_ahead_and_a_filtered_one_its_own(series, q):
+    _, obs = series
+    settings = {"window": 9, "shift": 3}
+    weak = linear(model_error_variance=q)
+    smoothed, filtered = (
+        obs.fourdvar.reconstruct(fitted(xv.Cycled(weak, **settings, estimate=kind), series))
+        for kind in ("smoothed", "filtered")
+    )
+    model = fitted(weak, series)
+    for time in (3, 4, 5):  # the window that begins at 3 is the last to hold them
+        known = obs.isel(time=slice(12)).fourdvar.reconstruct(model)
+        xr.testing.assert_allclose(smoothed[:, time], known[:, time], rtol=1e-4, atol=1e-4)
+    for time in (12, 13, 14):  # the window that ends with 14 is the first to hold them
+        known = obs.isel(time=slice(15)).fourdvar.reconstruct(model)
+        xr.testing.assert_allclose(filtered[:, time], known[:, time], rtol=1e-4, atol=1e-4)
+
+
+def test_a_window_as_long_as_the_series_is_the_method_itself(series):
+    _, obs = series
+    cycled = obs.fourdvar.reconstruct(fitted(xv.Cycled(linear(), window=23, shift=3), series))
+    xr.testing.assert_allclose(cycled, obs.fourdvar.reconstruct(fitted(linear(), series)))
+
+
+def test_a_chaotic_series_is_followed():
+    """All components of Lorenz-63 seen every 25 steps: far nearer than the observations are."""
+    seen = {"observed": ("x", "y", "z"), "every": 25, "first": 25, "last": 400}
+    ds = xv.datasets.lorenz63(2, steps=401, seed=5, **seen)
+    method = xv.FourDVar(xv.Lorenz63(), 2.0, starts=3, climate=500)
+    maps = ds.obs.fourdvar.reconstruct(xv.Cycled(method, window=101, shift=25))
+    error = ((maps - ds.truth) ** 2).mean("component") ** 0.5
+    assert float(error.mean()) < 0.35
+    lazy = ds.obs.chunk(window=1).fourdvar.reconstruct(xv.Cycled(method, window=101, shift=25))
+    xr.testing.assert_allclose(lazy.compute(), maps, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        (xv.Cycled(linear(), window=5, shift=6), "shift is 6, more than the window of 5"),
+        (xv.Cycled(linear(), window=0, shift=1), "window is 0"),
+        (xv.Cycled(linear(), window=24, shift=1), "window is 24, the data have 23 times"),
+        (xv.Cycled(linear(), 5, 2, estimate="forecast"), "estimate is 'forecast'"),
+        (xv.Cycled(linear(), 5, 2, inflation=0.0), "inflation is 0.0"),
+        (xv.Cycled(xv.LinearInterpolation(), 5, 2), "method is LinearInterpolation"),
+        (xv.Cycled(linear(starts=0), 5, 2), "starts is 0"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(series, method, message):
+    with pytest.raises(xv.InputError, match=message):
+        series[1].fourdvar.reconstruct(method)
