@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from xr4dvar.batch import Batch
+from xr4dvar.cost import half_squares
 from xr4dvar.covariance.matrix import CovarianceMatrix
 from xr4dvar.dynamics.integrators import Step
 from xr4dvar.dynamics.linear import linearise
@@ -90,8 +91,17 @@ class StateObservationTerm(nn.Module):
 
     def forward(self, x: Tensor, batch: Batch) -> Tensor:
         """Cost of each sample, shape (B,)."""
-        misfit = to_states(x - batch.y)
-        return 0.5 * (misfit * self._weighted(misfit, batch)).flatten(1).sum(1)
+        return half_squares(self.residuals(x, batch))
+
+    def residuals(self, x: Tensor, batch: Batch) -> Tensor:
+        """Misfits in units of their standard errors (B, T, n), 0 where nothing was observed."""
+        misfit, weight = to_states(x - batch.y), to_states(batch.weight)
+        if self.covariance.diagonal:
+            return weight.sqrt() * self.covariance.whiten(misfit)
+        seen, part = self._observed(weight)
+        root, misfit = torch.linalg.cholesky(part), (seen * misfit)[..., None]
+        whitened: Tensor = torch.linalg.solve_triangular(root, misfit, upper=False)
+        return whitened[..., 0]
 
     def add_to(self, equations: NormalEquations, states: Tensor, batch: Batch) -> None:
         """Add the curvature and the gradient at a chain of states."""
@@ -112,11 +122,15 @@ class StateObservationTerm(nn.Module):
 
     def _precision(self, weight: Tensor) -> Tensor:
         """Inverse of the observed part of R, zero elsewhere, shape (B, T, n, n)."""
-        seen = (weight > 0).to(weight.dtype)
-        part = seen[..., None] * self.covariance.matrix().to(weight.dtype) * seen[..., None, :]
-        part = part + torch.diag_embed(1 - seen)
+        seen, part = self._observed(weight)
         inverse: Tensor = torch.linalg.inv(part)
         return seen[..., None] * inverse * seen[..., None, :]
+
+    def _observed(self, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """What was seen (B, T, n), and the part of R that belongs to it, else the identity."""
+        seen = (weight > 0).to(weight.dtype)
+        part = seen[..., None] * self.covariance.matrix().to(weight.dtype) * seen[..., None, :]
+        return seen, part + torch.diag_embed(1 - seen)
 
 
 class ModelErrorTerm(nn.Module):
@@ -137,10 +151,13 @@ class ModelErrorTerm(nn.Module):
 
     def forward(self, x: Tensor, batch: Batch) -> Tensor:
         """Cost of each sample, shape (B,)."""
+        return half_squares(self.residuals(x, batch))
+
+    def residuals(self, x: Tensor, batch: Batch) -> Tensor:
+        """Model errors in units of their standard errors, shape (B, T - 1, n)."""
         states = to_states(x)
         after = self.step(states[:, :-1])
-        error = self.covariance.whiten(states[:, 1:] - _forced(after, batch))
-        return 0.5 * (error**2).flatten(1).sum(1)
+        return self.covariance.whiten(states[:, 1:] - _forced(after, batch))
 
     def add_to(self, equations: NormalEquations, states: Tensor, batch: Batch) -> None:
         """Add the curvature (first derivatives of M only) and the gradient."""
@@ -177,13 +194,16 @@ class InitialStateTerm(nn.Module):
 
     def forward(self, x: Tensor, batch: Batch) -> Tensor:
         """Cost of each sample, shape (B,)."""
+        return half_squares(self.residuals(x, batch))
+
+    def residuals(self, x: Tensor, batch: Batch) -> Tensor:
+        """Anomalies in units of their standard errors, shape (B, n)."""
         anomaly = to_states(x)[:, 0] - self._background(batch).to(x.dtype)
         if batch.initial_covariance is None:
-            white = self.covariance.whiten(anomaly)
-        else:
-            root = torch.linalg.cholesky(batch.initial_covariance.to(x.dtype))
-            white = torch.linalg.solve_triangular(root, anomaly[..., None], upper=False)[..., 0]
-        return 0.5 * (white**2).sum(-1)
+            return self.covariance.whiten(anomaly)
+        root = torch.linalg.cholesky(batch.initial_covariance.to(x.dtype))
+        white: Tensor = torch.linalg.solve_triangular(root, anomaly[..., None], upper=False)
+        return white[..., 0]
 
     def add_to(self, equations: NormalEquations, states: Tensor, batch: Batch) -> None:
         """Add the curvature and the gradient."""

@@ -11,6 +11,7 @@ never changes the gradient at a cell.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +19,28 @@ from torch import Tensor, nn
 from xr4dvar.batch import Batch
 from xr4dvar.errors import InputError
 
-__all__ = ["BackgroundTerm", "Cost", "ObservationTerm", "PriorTerm", "Variance"]
+__all__ = [
+    "BackgroundTerm",
+    "Cost",
+    "LeastSquares",
+    "ObservationTerm",
+    "PriorTerm",
+    "Variance",
+    "half_squares",
+]
+
+
+@runtime_checkable
+class LeastSquares(Protocol):
+    """A term of a cost that is half a sum of squares."""
+
+    def residuals(self, x: Tensor, batch: Batch) -> Tensor:
+        """What is squared, in units of its standard error, shape (B, ...)."""
+
+
+def half_squares(residuals: Tensor) -> Tensor:
+    """Half the sum of the squares of each sample, shape (B,)."""
+    return 0.5 * (residuals**2).flatten(1).sum(1)
 
 
 class Variance(nn.Module):
@@ -58,8 +80,12 @@ class ObservationTerm(nn.Module):
 
     def forward(self, x: Tensor, batch: Batch) -> Tensor:
         """Cost of each sample, shape (B,)."""
-        squares: Tensor = batch.weight * (x - batch.y) ** 2 / self.variance()
-        return 0.5 * squares.flatten(1).sum(1)
+        return half_squares(self.residuals(x, batch))
+
+    def residuals(self, x: Tensor, batch: Batch) -> Tensor:
+        """Misfits in units of their standard errors, 0 where nothing was observed."""
+        misfit: Tensor = batch.weight.sqrt() * (x - batch.y) / self.variance().sqrt()
+        return misfit
 
 
 class PriorTerm(nn.Module):
@@ -72,8 +98,12 @@ class PriorTerm(nn.Module):
 
     def forward(self, x: Tensor, batch: Batch) -> Tensor:
         """Cost of each sample, shape (B,)."""
-        squares: Tensor = (x - self.prior(x, batch.context)) ** 2 / self.variance()
-        return 0.5 * squares.flatten(1).sum(1)
+        return half_squares(self.residuals(x, batch))
+
+    def residuals(self, x: Tensor, batch: Batch) -> Tensor:
+        """What the prior would change, in units of its standard error."""
+        change: Tensor = (x - self.prior(x, batch.context)) / self.variance().sqrt()
+        return change
 
 
 class BackgroundTerm(nn.Module):
@@ -85,8 +115,11 @@ class BackgroundTerm(nn.Module):
 
     def forward(self, x: Tensor, batch: Batch) -> Tensor:
         """Cost of each sample, shape (B,)."""
-        squares: Tensor = x**2 / self.variance()
-        return 0.5 * squares.flatten(1).sum(1)
+        return half_squares(self.residuals(x, batch))
+
+    def residuals(self, x: Tensor, batch: Batch) -> Tensor:
+        """Increments in units of the background's standard error."""
+        return x / self.variance().sqrt()
 
 
 class Cost(nn.Module):
@@ -108,6 +141,25 @@ class Cost(nn.Module):
     def forward(self, x: Tensor, batch: Batch) -> Tensor:
         """Cost of each sample, shape (B,)."""
         return torch.stack([term(x, batch) for term in self.terms]).sum(0)
+
+    def value_and_gradient(
+        self, x: Tensor, batch: Batch, *, differentiable: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """Cost of each sample, shape (B,), and its gradient, of the shape of `x`.
+
+        Parameters
+        ----------
+        x : Tensor, shape (B, V, T, Y, X)
+        batch : Batch
+        differentiable : bool
+            Keep the graph, so that training can differentiate through both.
+        """
+        with torch.enable_grad():
+            if not x.requires_grad:
+                x = x.detach().requires_grad_()
+            value: Tensor = self(x, batch)
+            (gradient,) = torch.autograd.grad(value.sum(), x, create_graph=differentiable)
+        return (value if differentiable else value.detach()), gradient
 
     def gradients(self, x: Tensor, batch: Batch, *, differentiable: bool = False) -> list[Tensor]:
         """Gradient of each term with respect to `x`, in the order of the terms.

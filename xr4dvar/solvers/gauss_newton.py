@@ -11,7 +11,7 @@ from xr4dvar.cost import Cost
 from xr4dvar.errors import InputError
 from xr4dvar.solvers.block_tridiagonal import log_determinant, marginals, solve
 from xr4dvar.solvers.levenberg_marquardt import Damping
-from xr4dvar.solvers.loop import State
+from xr4dvar.solvers.loop import State, refuse_graph
 
 __all__ = ["GaussNewton", "normal_equations"]
 
@@ -46,10 +46,7 @@ class GaussNewton(nn.Module):
         self, cost: Cost, batch: Batch, state: State, *, differentiable: bool = False
     ) -> State:
         """Take one step, in the samples where it helps."""
-        if differentiable:
-            raise InputError(
-                [("GaussNewton cannot be differentiated through", "use a gradient solver")]
-            )
+        refuse_graph(self, differentiable)
         damping: Damping = state.memory
         with torch.no_grad():
             equations = normal_equations(cost, to_states(state.x), batch)

@@ -60,9 +60,9 @@ class LearnedSolver(nn.Module):
         """Make one with a U-Net, which sees far at little cost, and no memory."""
         return cls(_UNetCell(UNet(inputs, outputs, widths, depth, layout)), layout)
 
-    def init(self, cost: Cost, batch: Batch) -> State:
-        """Start from zero, the background of an increment."""
-        return State(torch.zeros_like(batch.y))
+    def init(self, cost: Cost, batch: Batch, x: Tensor | None = None) -> State:
+        """Start from an estimate; else from zero, the background of an increment."""
+        return State(torch.zeros_like(batch.y) if x is None else x)
 
     def step(
         self, cost: Cost, batch: Batch, state: State, *, differentiable: bool = False

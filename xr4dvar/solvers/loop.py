@@ -10,8 +10,9 @@ from torch import Tensor
 
 from xr4dvar.batch import Batch
 from xr4dvar.cost import Cost
+from xr4dvar.errors import InputError
 
-__all__ = ["Solver", "State", "minimise"]
+__all__ = ["Solver", "State", "minimise", "refuse_graph"]
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,8 @@ class State:
 class Solver(Protocol):
     """What the loop needs of a solver."""
 
-    def init(self, cost: Cost, batch: Batch) -> State:
-        """Give the first state."""
+    def init(self, cost: Cost, batch: Batch, x: Tensor | None = None) -> State:
+        """Give the first state, at an estimate or else at zero."""
 
     def step(self, cost: Cost, batch: Batch, state: State, *, differentiable: bool) -> State:
         """Give the next state."""
@@ -112,6 +113,13 @@ def minimise(
                 state = state.put(going, part)
             break
     return state
+
+
+def refuse_graph(solver: Solver, differentiable: bool) -> None:
+    """Raise `InputError` where a solver that keeps no graph is asked for one."""
+    if differentiable:
+        what = f"{type(solver).__name__} cannot be differentiated through"
+        raise InputError([(what, "use a gradient solver")])
 
 
 def _detach(memory: Any) -> Any:

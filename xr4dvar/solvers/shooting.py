@@ -10,11 +10,10 @@ from xr4dvar.chain import from_states, to_states
 from xr4dvar.cost import Cost
 from xr4dvar.dynamics.integrators import Step, trajectory
 from xr4dvar.dynamics.linear import linearise
-from xr4dvar.errors import InputError
 from xr4dvar.solvers.block_tridiagonal import inverse
 from xr4dvar.solvers.gauss_newton import normal_equations
 from xr4dvar.solvers.levenberg_marquardt import Damping
-from xr4dvar.solvers.loop import State
+from xr4dvar.solvers.loop import State, refuse_graph
 
 __all__ = ["Shooting", "sensitivities"]
 
@@ -49,10 +48,7 @@ class Shooting(nn.Module):
         self, cost: Cost, batch: Batch, state: State, *, differentiable: bool = False
     ) -> State:
         """Move the first state, in the samples where it helps."""
-        if differentiable:
-            raise InputError(
-                [("Shooting cannot be differentiated through", "use a gradient solver")]
-            )
+        refuse_graph(self, differentiable)
         damping: Damping = state.memory
         with torch.no_grad():
             states = to_states(state.x)
