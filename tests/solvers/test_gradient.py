@@ -74,3 +74,37 @@ def test_only_a_learned_step_learns():
 def test_steps_that_lead_nowhere(step_size):
     with pytest.raises(InputError, match=r"step_size is .*; fix: give a positive step"):
         GradientDescent(step_size)
+
+
+@pytest.mark.parametrize("momentum", [0.5, 0.9])
+def test_every_step_with_momentum_is_that_of_torch(quadratic, batch, momentum):
+    x = torch.ones_like(batch.y, requires_grad=True)
+    peer = torch.optim.SGD([x], lr=0.1, momentum=momentum)
+    solver = descent(0.1, momentum=momentum)
+    state = solver.init(quadratic, batch, torch.ones_like(batch.y))
+    for _ in range(20):
+        peer.zero_grad()
+        quadratic(x, batch).sum().backward()
+        peer.step()
+        state = minimise(quadratic, solver, batch, 1, start=state)
+        torch.testing.assert_close(state.x, x.detach(), rtol=1e-6, atol=1e-6)  # s is a float32
+
+
+def test_momentum_can_be_learned_through(quadratic, batch):
+    """The gradient by the step, against finite differences."""
+
+    def solve(shift=0.0):
+        solver = descent(0.15, momentum=0.5, learned=True)
+        solver.log_step.data += shift
+        x = minimise(quadratic, solver, batch, steps=4, differentiable=True).x
+        return x.square().sum(), solver.log_step
+
+    (found,) = torch.autograd.grad(*solve())
+    slope = (solve(1e-5)[0] - solve(-1e-5)[0]).detach() / 2e-5
+    torch.testing.assert_close(found, slope)
+
+
+@pytest.mark.parametrize("momentum", [-0.1, 1.0, float("nan")])
+def test_momentum_that_never_ends(momentum):
+    with pytest.raises(InputError, match=r"momentum is .*; fix: give a share from 0"):
+        GradientDescent(0.1, momentum=momentum)
