@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from xr4dvar.batch import Batch
 from xr4dvar.cost import Cost
 from xr4dvar.errors import Problems
-from xr4dvar.solvers.line_search import Point, dot, search
+from xr4dvar.solvers.conjugate_gradient import dot, scale
+from xr4dvar.solvers.line_search import Point, search
 from xr4dvar.solvers.loop import State, refuse_graph
 
 __all__ = ["LBFGS"]
@@ -147,19 +148,15 @@ def _inverse_hessian_times(gradient: Tensor, cost: Tensor, pairs: Sequence[Pair]
     """Two recursions over the pairs, from the newest back and from the oldest on."""
     found, shares = gradient, []
     # of a sample without pairs: the step to the minimum if that were zero, the cost a parabola
-    scale = 2 * cost / dot(gradient, gradient)
+    first = 2 * cost / dot(gradient, gradient)
     for pair in reversed(pairs):
         share = pair.weight * dot(pair.step, found)
-        found = found - _times(share, pair.change)
+        found = found - scale(share, pair.change)
         shares.append(share)
     for pair in pairs:
         known = 1 / (pair.weight * dot(pair.change, pair.change))
-        scale = torch.where(pair.weight > 0, known, scale)
-    found = _times(scale, found)
+        first = torch.where(pair.weight > 0, known, first)
+    found = scale(first, found)
     for pair, share in zip(pairs, reversed(shares), strict=True):
-        found = found + _times(share - pair.weight * dot(pair.change, found), pair.step)
+        found = found + scale(share - pair.weight * dot(pair.change, found), pair.step)
     return found
-
-
-def _times(factor: Tensor, x: Tensor) -> Tensor:
-    return factor.view(-1, 1, 1, 1, 1) * x

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from xr4dvar.batch import Batch
 from xr4dvar.cost import Cost
+from xr4dvar.solvers.conjugate_gradient import dot, scale
 
-__all__ = ["Point", "dot", "search"]
+__all__ = ["Point", "search"]
 
 #: Share of the fall that the slope promises which is enough, and share of the slope that may be
 #: left: the usual ones of quasi-Newton methods.
@@ -45,14 +46,7 @@ class Point:
         )
 
 
-def dot(a: Tensor, b: Tensor) -> Tensor:
-    """Scalar product of each sample, shape (B,)."""
-    return (a * b).flatten(1).sum(1)
-
-
-def search(
-    cost: Cost, batch: Batch, here: Point, direction: Tensor, searched: Tensor
-) -> Point:
+def search(cost: Cost, batch: Batch, here: Point, direction: Tensor, searched: Tensor) -> Point:
     """Go along a direction until the cost has fallen enough and its slope has flattened enough.
 
     These are the weak conditions of Wolfe, found by doubling and bisection from the whole
@@ -86,7 +80,7 @@ def search(
         if not len(going):
             break
         way, share = direction[going], size[going]
-        trial = Point.at(here.x[going] + share.view(-1, 1, 1, 1, 1) * way, cost, batch.take(going))
+        trial = Point.at(here.x[going] + scale(share, way), cost, batch.take(going))
         left = dot(trial.gradient, way)
         enough = here.cost[going] + FALL * share * slope[going]
         # costs and slopes that are no numbers are no fall
