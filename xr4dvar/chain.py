@@ -164,13 +164,13 @@ class ModelErrorTerm(nn.Module):
         before = states[:, :-1]
         tangent, after = linearise(self.step, before)
         precision = self.covariance.precision().to(states.dtype)
-        error = (states[:, 1:] - _forced(after, batch)) @ precision
-        weighted = precision @ tangent
+        error = self.covariance.solve((states[:, 1:] - _forced(after, batch))[..., None])
+        weighted = self.covariance.solve(tangent)
         equations.diagonal[:, 1:] += precision
         equations.diagonal[:, :-1] += tangent.mT @ weighted
         equations.below -= weighted
-        equations.gradient[:, 1:] += error
-        equations.gradient[:, :-1] -= (tangent.mT @ error[..., None])[..., 0]
+        equations.gradient[:, 1:] += error[..., 0]
+        equations.gradient[:, :-1] -= (tangent.mT @ error)[..., 0]
 
 
 class InitialStateTerm(nn.Module):

@@ -66,6 +66,12 @@ class CovarianceMatrix(nn.Module):
             return torch.diag(self.root**-2)
         return torch.cholesky_inverse(self.root)
 
+    def solve(self, columns: Tensor) -> Tensor:
+        """``C^-1 x`` of each column of (..., n, m)."""
+        if self.diagonal:
+            return columns / (self.root.to(columns.dtype) ** 2)[:, None]
+        return self.precision().to(columns.dtype) @ columns
+
     def whiten(self, x: Tensor) -> Tensor:
         """Components (..., n) in units of their standard errors: ``L^-1 x`` with ``L L' = C``."""
         root = self.root.to(x.dtype)

@@ -91,9 +91,9 @@ class Flow(nn.Module):
     def linearise(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Derivative at states (..., n), shape (..., n, n), and the states after the interval."""
         dt = self.interval / self.substeps
-        tangent = torch.eye(x.shape[-1], dtype=x.dtype, device=x.device)
         with torch.no_grad():
-            for _ in range(self.substeps):
+            tangent, x = _LINEAR[self.scheme](self.tendency, dt, x)
+            for _ in range(self.substeps - 1):
                 own, x = _LINEAR[self.scheme](self.tendency, dt, x)
                 tangent = own @ tangent
         return tangent, x
