@@ -119,7 +119,8 @@ class BackgroundTerm(nn.Module):
 
     def residuals(self, x: Tensor, batch: Batch) -> Tensor:
         """Increments in units of the background's standard error."""
-        return x / self.variance().sqrt()
+        increments: Tensor = x / self.variance().sqrt()
+        return increments
 
 
 class Cost(nn.Module):

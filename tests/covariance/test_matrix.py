@@ -55,3 +55,10 @@ def test_single_precision_stays():
 def test_what_is_no_covariance_is_refused(value, message):
     with pytest.raises(InputError, match=message):
         CovarianceMatrix(value, 3, "Q")
+
+
+@pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
+def test_solve_is_the_product_with_the_precision(value):
+    covariance = CovarianceMatrix(value, 3)
+    columns = torch.randn(4, 3, 2, dtype=torch.float64)
+    torch.testing.assert_close(covariance.matrix() @ covariance.solve(columns), columns)

@@ -132,7 +132,7 @@ def derivatives(f: Function, x: Tensor) -> tuple[Tensor, Function, Function]:
     adjoint : callable
         From u, of the shape of the value, to J' u.
     """
-    value, back = torch.func.vjp(f, x)
+    value, back = torch.func.vjp(f, x)[:2]
 
     def adjoint(u: Tensor) -> Tensor:
         found: Tensor = back(u)[0]
@@ -140,7 +140,7 @@ def derivatives(f: Function, x: Tensor) -> tuple[Tensor, Function, Function]:
 
     # J' u is linear in u, so that the adjoint of its derivative is J itself. Forward mode would
     # say so at once, but goes through all of f again each time, and not every layer has it.
-    _, again = torch.func.vjp(adjoint, torch.zeros_like(value))
+    again = torch.func.vjp(adjoint, torch.zeros_like(value))[1]
 
     def forward(v: Tensor) -> Tensor:
         found: Tensor = again(v)[0]
