@@ -10,10 +10,27 @@ from torch import nn
 
 from xr4dvar.layout import Layout
 from xr4dvar.priors.bilinear import BilinearAutoEncoder as BilinearAutoEncoder
+from xr4dvar.priors.convolutional_auto_encoder import (
+    ConvolutionalAutoEncoder as ConvolutionalAutoEncoder,
+)
+from xr4dvar.priors.denoiser import NoiseLevelUNet as NoiseLevelUNet
 from xr4dvar.priors.dynamics import DynamicsPrior as DynamicsPrior
+from xr4dvar.priors.eof import EOFProjection as EOFProjection
+from xr4dvar.priors.latent import DecodedTerm as DecodedTerm
+from xr4dvar.priors.latent import GaussianCode as GaussianCode
 from xr4dvar.priors.two_scale import TwoScale as TwoScale
 
-__all__ = ["PRIORS", "BilinearAutoEncoder", "DynamicsPrior", "TwoScale"]
+__all__ = [
+    "PRIORS",
+    "BilinearAutoEncoder",
+    "ConvolutionalAutoEncoder",
+    "DecodedTerm",
+    "DynamicsPrior",
+    "EOFProjection",
+    "GaussianCode",
+    "NoiseLevelUNet",
+    "TwoScale",
+]
 
 #: Priors by name: ``(state channels, context channels, width, layout) -> module``.
 PRIORS: dict[str, Callable[[int, int, int, Layout], nn.Module]] = {

@@ -8,6 +8,7 @@ estimate or else at zero; ``step(cost, batch, state, differentiable=...)`` gives
 from xr4dvar.solvers.adam import Adam as Adam
 from xr4dvar.solvers.curve import CostCurve as CostCurve
 from xr4dvar.solvers.curve import cost_curve as cost_curve
+from xr4dvar.solvers.fixed_point import FixedPoint as FixedPoint
 from xr4dvar.solvers.gauss_newton import GaussNewton as GaussNewton
 from xr4dvar.solvers.gradient import GradientDescent as GradientDescent
 from xr4dvar.solvers.lbfgs import LBFGS as LBFGS
@@ -15,16 +16,19 @@ from xr4dvar.solvers.learned import LearnedSolver as LearnedSolver
 from xr4dvar.solvers.loop import State as State
 from xr4dvar.solvers.loop import minimise as minimise
 from xr4dvar.solvers.newton_cg import GaussNewtonCG as GaussNewtonCG
+from xr4dvar.solvers.plug_and_play import PlugAndPlay as PlugAndPlay
 from xr4dvar.solvers.shooting import Shooting as Shooting
 
 __all__ = [
     "LBFGS",
     "Adam",
     "CostCurve",
+    "FixedPoint",
     "GaussNewton",
     "GaussNewtonCG",
     "GradientDescent",
     "LearnedSolver",
+    "PlugAndPlay",
     "Shooting",
     "State",
     "cost_curve",

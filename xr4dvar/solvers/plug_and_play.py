@@ -1,0 +1,88 @@
+"""Half-quadratic splitting, whose prior is a denoiser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from xr4dvar.batch import Batch
+from xr4dvar.cost import Cost, ObservationTerm
+from xr4dvar.errors import InputError
+from xr4dvar.solvers.loop import State
+
+__all__ = ["PlugAndPlay"]
+
+
+class PlugAndPlay(nn.Module):
+    r"""Observations and a denoiser in turn, at noise levels that fall.
+
+    The error R of the observations is split in two by a field x between them and the state z:
+    ``y - x`` of variance :math:`R - s^2`, ``x - z`` of variance :math:`s^2`. In turn x is the best
+    estimate from both sides, and ``z = Den(x, s)``:
+
+    .. math:: x = z + \min(1, n s^2 / R) (y - z), \qquad z \leftarrow \mathrm{Den}(x, s_k)
+
+    Parameters
+    ----------
+    denoiser : callable
+        Den, ``(x, s) -> z`` with s a tensor of shape (): the expected state, given the state plus
+        white noise of standard deviation s. A module is trained with the solver.
+    levels : sequence of float
+        s of each step, in the state's units; the last one is kept on.
+
+    Raises
+    ------
+    InputError
+        The levels are not positive.
+
+    Notes
+    -----
+    With the Wiener filter of a Gaussian field as denoiser the fixed point is the optimal
+    interpolation, whatever the level, as long as :math:`n s^2 \le R`
+    (Venkatakrishnan et al. 2013, https://doi.org/10.1109/GlobalSIP.2013.6737048;
+    Zhang et al. 2022, https://doi.org/10.1109/TPAMI.2021.3088914).
+
+    Examples
+    --------
+    >>> import torch
+    >>> from xr4dvar.cost import Variance
+    >>> from xr4dvar.solvers import minimise
+    >>> solver = PlugAndPlay(lambda x, s: x / (1 + s**2), levels=[1.0, 0.5])
+    >>> batch = Batch.from_gappy(torch.full((1, 1, 1, 1, 1), 2.0))
+    >>> round(minimise(Cost([ObservationTerm(Variance(1.0))]), solver, batch, steps=40).x.item(), 3)
+    1.0
+    """
+
+    def __init__(self, denoiser: Callable[[Tensor, Tensor], Tensor], levels: Sequence[float]):
+        super().__init__()
+        if not levels or not all(0 < level < float("inf") for level in levels):
+            raise InputError([(f"levels are {levels!r}", "give positive noise levels")])
+        self.denoiser = denoiser
+        self.levels = tuple(levels)
+
+    def init(self, cost: Cost, batch: Batch, x: Tensor | None = None) -> State:
+        """Start from an estimate; from zero where there is none."""
+        return State(torch.zeros_like(batch.y) if x is None else x)
+
+    def step(
+        self, cost: Cost, batch: Batch, state: State, *, differentiable: bool = False
+    ) -> State:
+        """Put the observations in, and take the noise off."""
+        level = self.levels[min(state.step, len(self.levels) - 1)]
+        with torch.set_grad_enabled(differentiable):
+            share = (batch.weight * level**2 / _error_variance(cost)).clamp(max=1)
+            x = state.x + share * (batch.y - state.x)
+            z = self.denoiser(x, torch.as_tensor(level, dtype=x.dtype, device=x.device))
+        return State(z, state.step + 1)
+
+
+def _error_variance(cost: Cost) -> Tensor:
+    """R of a cost of observations alone: the prior is in the denoiser."""
+    if len(cost.terms) != 1 or not isinstance(cost.terms[0], ObservationTerm):
+        names = ", ".join(type(term).__name__ for term in cost.terms)
+        what = f"the prior of this solver is its denoiser, the cost has {names}"
+        raise InputError([(what, "give a cost of one ObservationTerm")])
+    variance: Tensor = cost.terms[0].variance()
+    return variance
