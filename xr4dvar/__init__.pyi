@@ -6,7 +6,10 @@ from .holding_out import hold_out
 from .labels import mask
 from .methods import (
     ODE,
+    AutoEncoder,
     Cycled,
+    Denoiser,
+    EOFs,
     FourDVar,
     FourDVarNet,
     LinearInterpolation,
@@ -14,6 +17,7 @@ from .methods import (
     Lorenz96,
     OptimalInterpolation,
     Training,
+    Variational,
 )
 from .model import Model
 from .options import set_options
@@ -26,7 +30,10 @@ from .version import __version__
 
 __all__ = [
     "ODE",
+    "AutoEncoder",
     "Cycled",
+    "Denoiser",
+    "EOFs",
     "FourDVar",
     "FourDVarNet",
     "InputError",
@@ -37,6 +44,7 @@ __all__ = [
     "ModelFileError",
     "OptimalInterpolation",
     "Training",
+    "Variational",
     "__version__",
     "datasets",
     "fit",

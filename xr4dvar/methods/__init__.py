@@ -24,12 +24,17 @@ from xr4dvar.methods.fourdvar import FourDVar
 from xr4dvar.methods.fourdvarnet import FourDVarNet
 from xr4dvar.methods.linear_interpolation import LinearInterpolation
 from xr4dvar.methods.optimal_interpolation import OptimalInterpolation
+from xr4dvar.methods.static_priors import AutoEncoder, Denoiser, EOFs
 from xr4dvar.methods.training_options import Training
+from xr4dvar.methods.variational import Variational
 
 __all__ = [
     "ODE",
+    "AutoEncoder",
     "Cycled",
+    "Denoiser",
     "Dynamics",
+    "EOFs",
     "EnsembleSolver",
     "FitOptions",
     "FourDVar",
@@ -48,6 +53,7 @@ __all__ = [
     "PointsSolver",
     "Solver",
     "Training",
+    "Variational",
     "Window",
     "check_method",
     "from_config",

@@ -52,7 +52,7 @@ class GaussianCode(nn.Module):
     def encode(self, x: Tensor) -> Tensor:
         """Numbers u of states."""
         anomaly = self.prior.encode(x) - self.mean  # type: ignore[operator]
-        u = torch.linalg.solve_triangular(self.root, anomaly.mT, upper=False).mT
+        u: Tensor = torch.linalg.solve_triangular(self.root, anomaly.mT, upper=False).mT
         return u[..., None, None, None]
 
 

@@ -1,0 +1,296 @@
+"""Variational reconstruction with priors that are learned before: closed forms, labels, errors."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import xr4dvar as xv
+
+R = 0.3
+SHORT = xv.Training(steps=150, batch_size=16, steps_per_epoch=50, learning_rate=1e-2, averaging=0.9)
+LATENT = xv.Variational(xv.EOFs(6), R, prior_error_variance=0.05, control="latent")
+
+
+def walks(windows: int = 80, times: int = 12, seed: int = 0) -> xr.Dataset:
+    """Two components that drift, observed at a third of the times."""
+    generator = np.random.default_rng(seed)
+    mix = np.array([[1.0, 0.6], [0.0, 0.8]])
+    truth = np.cumsum(0.5 * generator.normal(size=(windows, times, 2)), 1) @ mix + [3.0, -2.0]
+    seen = generator.random(truth.shape) < 0.4
+    obs = truth + R**0.5 * generator.normal(size=truth.shape)
+    coords = {"time": np.arange(times) * 1.0, "component": ("component", ["u", "v"], {"axis": "X"})}
+    dims = ("window", "time", "component")
+    truth = xr.DataArray(truth, dims=dims, coords=coords)
+    return xr.Dataset({"truth": truth, "obs": truth.copy(data=np.where(seen, obs, np.nan))})
+
+
+@pytest.fixture(scope="module")
+def ds() -> xr.Dataset:
+    return walks()
+
+
+@pytest.fixture(scope="module")
+def latent(ds) -> xv.Model:
+    return ds.obs.fourdvar.fit(LATENT, ds.truth)
+
+
+def flat(array: xr.DataArray) -> np.ndarray:
+    return array.transpose("window", "time", "component").values.reshape(array.sizes["window"], -1)
+
+
+def eofs_of(truth: xr.DataArray, modes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean, modes as columns and their variances, of the windows that were trained on."""
+    windows = flat(truth)[: -round(0.15 * truth.sizes["window"])]
+    mean = windows.mean(0)
+    covariance = np.cov(windows.T, bias=True)
+    variances, vectors = np.linalg.eigh(covariance)
+    return mean, vectors[:, ::-1][:, :modes], variances[::-1][:modes]
+
+
+def optimal_interpolation(y, mean, b, error):
+    """The map of one window, with error variances of each of its values."""
+    seen = np.isfinite(y)
+    gain = b[:, seen] @ np.linalg.inv(b[np.ix_(seen, seen)] + np.diag(error[seen]))
+    return mean + gain @ (y[seen] - mean[seen])
+
+
+def test_with_a_gaussian_code_it_is_optimal_interpolation(ds, latent):
+    """Covariances of the modes; what the modes lack is an error of the observations."""
+    maps = flat(ds.obs.fourdvar.reconstruct(latent))
+    mean, e, variances = eofs_of(ds.truth, 6)
+    b = e * variances @ e.T
+    errors = [np.full(24, variance) for variance in (R + 0.05, R)]
+    found = [[optimal_interpolation(y, mean, b, e) for y in flat(ds.obs)] for e in errors]
+    np.testing.assert_allclose(maps, found[0], atol=1e-3)
+    assert np.abs(maps - found[1]).max() > 0.05, "far from the same without Q"
+
+
+def test_observations_of_their_own_variance(ds, latent):
+    variance = xr.where(ds.time < 6, 0.1, 2.0).broadcast_like(ds.obs)
+    maps = flat(ds.obs.fourdvar.reconstruct(latent, error_variance=variance))
+    mean, e, variances = eofs_of(ds.truth, 6)
+    b = e * variances @ e.T
+    expected = [
+        optimal_interpolation(y, mean, b, v + 0.05)
+        for y, v in zip(flat(ds.obs), flat(variance), strict=True)
+    ]
+    np.testing.assert_allclose(maps, expected, atol=1e-3)
+
+
+@pytest.mark.parametrize(("solver", "steps"), [("lbfgs", 200), ("fixed_point", 3000)])
+def test_of_states_it_is_the_least_squares_fit_of_the_modes(ds, solver, steps):
+    """Seen values lie between fit and observation, as their variances say."""
+    method = xv.Variational(xv.EOFs(2), R, 0.2, solver=solver, steps=steps)
+    maps = flat(ds.obs.fourdvar.reconstruct(ds.obs.fourdvar.fit(method, ds.truth)))
+    mean, e, _ = eofs_of(ds.truth, 2)
+    for y, x in zip(flat(ds.obs), maps, strict=True):
+        seen = np.isfinite(y)
+        amplitudes = np.linalg.lstsq(e[seen], (y - mean)[seen], rcond=None)[0]
+        fit = mean + e @ amplitudes
+        np.testing.assert_allclose(x[~seen], fit[~seen], atol=1e-3)
+        between = fit + 0.2 / (0.2 + R) * (y - fit)
+        np.testing.assert_allclose(x[seen], between[seen], atol=1e-3)
+
+
+def test_the_error_of_the_prior_is_found_on_windows_it_was_not_learned_from(ds):
+    model = ds.obs.fourdvar.fit(xv.Variational(xv.EOFs(4), R), ds.truth)
+    mean, e, _ = eofs_of(ds.truth, 4)
+    held_out = flat(ds.truth)[-12:] - mean
+    expected = np.mean((held_out - held_out @ e @ e.T) ** 2)
+    np.testing.assert_allclose(model.parameters.arrays["prior_error_variance"], expected, rtol=1e-9)
+
+
+def test_units_do_not_matter(ds, latent):
+    """Variables of their own units: as if each had been scaled by hand."""
+    obs, truth = ds.obs.to_dataset("component"), ds.truth.to_dataset("component")
+    expected = obs.fourdvar.reconstruct(obs.fourdvar.fit(LATENT, truth))
+    obs["v"], truth["v"] = 1000 * obs.v, 1000 * truth.v
+    method = replace(LATENT, error_variance=[R, 1e6 * R], prior_error_variance=[0.05, 5e4])
+    maps = obs.fourdvar.reconstruct(obs.fourdvar.fit(method, truth))
+    np.testing.assert_allclose(maps.u, expected.u, atol=1e-5)
+    np.testing.assert_allclose(maps.v / 1000, expected.v, atol=1e-5)
+
+
+def test_windows_with_gaps_are_left_out(ds, latent):
+    holes = ds.truth.where((ds.window % 7 != 3) | (ds.window >= 68) | (ds.time != 5))
+    whole = ds.isel(window=(ds.window % 7 != 3) | (ds.window >= 68))
+    found = ds.obs.fourdvar.fit(LATENT, holes).arrays
+    expected = whole.obs.fourdvar.fit(LATENT, whole.truth, validation=12 / whole.window.size).arrays
+    for name in ("mean", "spread", "prior/mean"):
+        np.testing.assert_allclose(found[name], expected[name], atol=1e-10)
+    np.testing.assert_allclose(
+        np.abs(found["prior/modes"]), np.abs(expected["prior/modes"]), atol=1e-6
+    )
+    assert not np.allclose(found["mean"], latent.arrays["mean"])
+
+
+PRIORS = {
+    "eofs": xv.EOFs(4),
+    "auto-encoder": xv.AutoEncoder(3, hidden=6, training=SHORT),
+    "denoiser": xv.Denoiser(widths=(24, 32), training=SHORT),
+    "model": xv.Lorenz63(dt=0.05),
+}
+
+
+@pytest.fixture(scope="module")
+def l63() -> xr.Dataset:
+    seen = {"observed": ("x", "y", "z"), "every": 4, "first": 2, "last": 18}
+    return xv.datasets.lorenz63(60, steps=20, dt=0.05, noise_variance=1.0, **seen)
+
+
+@pytest.fixture(scope="module")
+def fitted(l63) -> dict[str, xv.Model]:
+    methods = {
+        name: xv.Variational(prior, 1.0, background=xv.LinearInterpolation(), steps=20)
+        for name, prior in PRIORS.items()
+    }
+    return {name: l63.obs.fourdvar.fit(method, l63.truth) for name, method in methods.items()}
+
+
+@pytest.mark.parametrize("name", PRIORS)
+def test_chunks_and_order_do_not_matter(l63, fitted, name):
+    maps = l63.obs[:6].fourdvar.reconstruct(fitted[name])
+    turned = l63.obs[:6].transpose("component", "time", "window").chunk(window=4)
+    with xv.testing.raise_if_dask_computes():
+        lazy = turned.fourdvar.reconstruct(fitted[name])
+    assert lazy.chunks == turned.chunks
+    xr.testing.assert_allclose(lazy.compute().transpose(*maps.dims), maps, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", PRIORS)
+def test_a_model_goes_into_a_file_and_comes_back(l63, fitted, name, tmp_path):
+    fitted[name].save(tmp_path / "model.safetensors")
+    again = xv.load(tmp_path / "model.safetensors")
+    assert again.digest == fitted[name].digest
+    assert again.method == fitted[name].method
+    maps = [l63.obs[:3].fourdvar.reconstruct(model) for model in (fitted[name], again)]
+    xr.testing.assert_identical(maps[0].drop_attrs(), maps[1].drop_attrs())
+
+
+def share_of_variance(maps: xr.DataArray, ds: xr.Dataset) -> float:
+    """Mean square error over that of the mean of each component."""
+    return float(((maps - ds.truth) ** 2).mean() / ds.truth.var(("window", "time")).mean())
+
+
+@pytest.mark.parametrize("name", PRIORS)
+def test_every_prior_knows_more_than_the_mean(l63, fitted, name):
+    maps = l63.obs.fourdvar.reconstruct(fitted[name])
+    assert share_of_variance(maps, l63) < 0.5
+
+
+def test_the_same_seed_gives_the_same_network(l63):
+    training = replace(SHORT, steps=2, steps_per_epoch=1)
+    method = xv.Variational(xv.Denoiser(widths=(4,), training=training), 1.0)
+    models = [l63.obs.fourdvar.fit(method, l63.truth, seed=seed) for seed in (0, 0, 1)]
+    assert models[0].digest == models[1].digest != models[2].digest
+
+
+def test_the_code_of_a_network_can_be_controlled(l63, fitted):
+    method = replace(fitted["auto-encoder"].method, control="latent")
+    maps = l63.obs.fourdvar.reconstruct(l63.obs.fourdvar.fit(method, l63.truth))
+    assert share_of_variance(maps, l63) < 0.5
+
+
+def test_of_a_linear_model_it_is_weak_constraint_4dvar():
+    """The minimum of a quadratic cost, by solving its normal equations."""
+    ds = walks(20, 6)
+    q = 0.25
+    method = xv.Variational(xv.ODE(lambda x: -0.1 * x, dt=1.0, scheme="euler"), R, q)
+    maps = flat(ds.obs.fourdvar.reconstruct(ds.obs.fourdvar.fit(method, ds.truth)))
+    step = np.eye(12, 12) - 0.9 * np.eye(12, k=-2)
+    step[:2] = 0  # of the first time the model says nothing
+    for y, x in zip(flat(ds.obs), maps, strict=True):
+        seen = np.isfinite(y)
+        hessian = np.diag(seen / R) + step.T @ step / q
+        if np.linalg.cond(hessian) > 1e8:
+            continue  # a component that is never seen
+        np.testing.assert_allclose(x, np.linalg.solve(hessian, np.where(seen, y, 0) / R), atol=1e-2)
+
+
+@pytest.fixture(scope="module")
+def map_model(obs, waves) -> xv.Model:
+    method = xv.Variational(xv.EOFs(4), 1e-4, control="latent", patch=6)
+    return obs.fourdvar.fit(method, waves, validation=0.3)
+
+
+def test_maps_are_windows_of_time(obs, waves, map_model):
+    maps = obs.fourdvar.reconstruct(map_model)
+    assert maps.dims == obs.dims
+    assert maps.dtype == obs.dtype
+    assert maps.attrs["units"] == "m"
+    assert float(((maps - waves) ** 2).mean() / waves.var()) < 0.02
+    lazy = obs.chunk(time=7, lat=5).fourdvar.reconstruct(map_model)
+    xr.testing.assert_allclose(lazy.compute(), maps, atol=1e-6)
+
+
+def test_maps_without_time():
+    generator = np.random.default_rng(0)
+    patterns = generator.normal(size=(3, 6, 7))
+    truth = xr.DataArray(
+        np.einsum("nk,kij->nij", generator.normal(size=(40, 3)), patterns),
+        dims=("member", "lat", "lon"),
+        coords={"lat": 40.0 + np.arange(6), "lon": 1.0 * np.arange(7)},
+    )
+    obs = truth.where(generator.random(truth.shape) < 0.4)
+    method = xv.Variational(xv.EOFs(3), 1e-6, control="latent")
+    maps = obs.fourdvar.reconstruct(obs.fourdvar.fit(method, truth))
+    np.testing.assert_allclose(maps, truth, atol=0.05)
+
+
+def test_a_prior_of_whole_maps_is_for_its_places_only(obs, map_model):
+    with pytest.raises(xv.InputError, match=r"'lat' has 11 points .* the model knows 12 from 33"):
+        obs.isel(lat=slice(11)).fourdvar.reconstruct(map_model)
+    moved = obs.assign_coords(lon=obs.lon + 10)
+    with pytest.raises(xv.InputError, match=r"'lon' has 14 points from -55 .*; fix: select these"):
+        moved.fourdvar.reconstruct(map_model)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"prior": "eofs"}, r"prior is 'eofs'; fix: give a prior, such as xr4dvar.EOFs"),
+        ({"prior": xv.EOFs}, r"prior is <class .*EOFs'>; fix"),
+        ({"prior": xv.EOFs(0)}, "modes is 0"),
+        ({"prior": xv.AutoEncoder(code=0, hidden=-1)}, r"code is 0(.|\n)*hidden is -1"),
+        ({"prior": xv.AutoEncoder(training=9)}, "training is 9; fix: give xr4dvar.Training"),
+        ({"prior": xv.Denoiser(widths=())}, r"widths is \(\)"),
+        ({"error_variance": -1.0}, "error_variance is -1.0; fix: use a number above 0"),
+        ({"error_variance": None}, "error_variance is None"),
+        ({"error_variance": [1.0, 2.0]}, "error_variance has 2 numbers, the data 1 variables"),
+        ({"prior_error_variance": 0.0}, "prior_error_variance is 0.0"),
+        ({"control": "code"}, "control is 'code'; fix: use one of 'state', 'latent'"),
+        ({"solver": "newton"}, "solver is 'newton'"),
+        ({"solver": "plug_and_play"}, "solver 'plug_and_play' and the prior EOFs do not go"),
+        ({"prior": xv.Denoiser(), "solver": "lbfgs"}, "'lbfgs' and the prior Denoiser do not go"),
+        ({"prior": xv.Denoiser(), "control": "latent"}, "Denoiser has no code to control"),
+        ({"control": "latent", "solver": "fixed_point"}, "a fixed point is one of states"),
+        ({"steps": 0}, "steps is 0"),
+        ({"patch": 13}, "patch is 13, the data have 12 steps of 'time'"),
+        ({"patch": 2.5}, "patch is 2.5"),
+        ({"prior": xv.Lorenz63()}, "Lorenz63 has 3 components, the data's state 2"),
+        ({"background": "oi"}, "background is 'oi', not a method"),
+        ({"prior": xv.EOFs(25)}, "modes is 25, the target's 68 windows without gaps have 24"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(ds, settings, message):
+    method = xv.Variational(**{"prior": xv.EOFs(3), "error_variance": R, **settings})
+    with pytest.raises(xv.InputError, match=message):
+        ds.obs.fourdvar.fit(method, ds.truth)
+
+
+def test_without_a_target_there_is_nothing_to_learn_from(ds):
+    with pytest.raises(xv.InputError, match=r"there is no target; fix: give target="):
+        ds.obs.fourdvar.fit(LATENT)
+    with pytest.raises(xv.InputError, match="Variational has to be fitted"):
+        ds.obs.fourdvar.reconstruct(LATENT)
+
+
+@pytest.mark.parametrize("period", ["training", "validation"])
+def test_a_target_without_a_whole_window(ds, period):
+    kept = (ds.window < 68) != (period == "training")
+    with pytest.raises(xv.InputError, match=f"no window of 12 times without gaps in the {period}"):
+        ds.obs.fourdvar.fit(LATENT, ds.truth.where(kept | (ds.time != 4)))

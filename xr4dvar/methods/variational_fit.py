@@ -1,0 +1,95 @@
+"""Learning the prior of `Variational`, and how wrong it is, from complete windows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from xr4dvar.methods.base import FitOptions, Parameters
+from xr4dvar.methods.dynamics import Dynamics
+from xr4dvar.methods.fourdvarnet_checks import layout_grid
+from xr4dvar.methods.static_priors import AutoEncoder, Denoiser, EOFs
+from xr4dvar.methods.training_data import TrainingData
+from xr4dvar.methods.training_windows import whole_windows
+from xr4dvar.methods.variational_prior import AT_ONCE, code_statistics, find_modes, make_prior
+from xr4dvar.methods.variational_solve import noise_levels
+from xr4dvar.methods.variational_training import train_prior
+from xr4dvar.types import FloatArray
+
+if TYPE_CHECKING:
+    from xr4dvar.methods.variational import Variational
+
+__all__ = ["fit_variational"]
+
+#: Share of the variance of a variable below which no prior is taken to be wrong: a cost that
+#: trusts one far more than the observations has a minimum that no solver gets to.
+LEAST_ERROR = 1e-6
+
+
+def fit_variational(method: Variational, data: TrainingData, options: FitOptions) -> Parameters:
+    """Learn the prior, its error and the statistics of its codes, as far as they are needed."""
+    patch = method.patch_sizes(data.grid)
+    windows, held_out = whole_windows(data, patch, options.seed)
+    arrays: dict[str, Any] = _scales(windows)
+    mean, spread = arrays["mean"], arrays["spread"]
+    windows, held_out = ((a.astype(np.float64) - mean) / spread for a in (windows, held_out))
+    settings: dict[str, Any] = {
+        "patch": patch,
+        "shape": list(windows.shape[1:]),
+        "grid": layout_grid(data.grid),
+        "wraps": "x" in data.grid.roles and data.grid["x"].period is not None,
+        "spacing": data.grid["time"].spacing if "time" in data.grid.roles else 1.0,
+        "places": _places(data),
+    }
+    weights: dict[str, np.ndarray] = {}
+    history = None
+    if isinstance(method.prior, EOFs):
+        weights = find_modes(torch.from_numpy(windows), method.prior.modes)
+    elif isinstance(method.prior, AutoEncoder | Denoiser):
+        lowest = noise_levels(method, spread)[-1]
+        weights, history = train_prior(method.prior, settings, windows, held_out, lowest, options)
+    arrays |= {f"prior/{name}": array for name, array in weights.items()}
+    if not isinstance(method.prior, Denoiser):
+        arrays |= _errors(method, settings, arrays, windows, held_out)
+    return Parameters(settings, arrays, history)
+
+
+def _scales(windows: FloatArray) -> dict[str, np.ndarray]:
+    """Mean of each place, (V, 1, Y, X), and spread of each variable about it, (V, 1, 1, 1)."""
+    mean = windows.mean((0, 2), dtype=np.float64, keepdims=True)[0]
+    squares = np.mean((windows - mean) ** 2, (0, 2, 3, 4), keepdims=True)[0]
+    return {"mean": mean, "spread": np.sqrt(np.where(squares > 0, squares, 1.0))}
+
+
+def _errors(
+    method: Variational,
+    settings: dict[str, Any],
+    arrays: dict[str, Any],
+    windows: FloatArray,
+    held_out: FloatArray,
+) -> dict[str, np.ndarray]:
+    """Variance of ``x - Phi(x)`` where it was not learned, and statistics of codes."""
+    prior = make_prior(method.prior, settings, arrays).double().eval().requires_grad_(False)
+    found = {}
+    if method.prior_error_variance is None:
+        parts = torch.from_numpy(held_out).split(AT_ONCE)
+        squares = torch.cat([(part - prior(part, None)) ** 2 for part in parts])
+        if isinstance(method.prior, Dynamics):
+            squares = squares[:, :, 1:]  # of the first time it says nothing
+        variance = squares.mean((0, 2, 3, 4)).clamp(min=LEAST_ERROR).numpy()
+        found["prior_error_variance"] = variance * arrays["spread"].ravel() ** 2
+    if method.control == "latent":
+        statistics = code_statistics(prior, torch.from_numpy(windows))
+        found |= {f"code/{name}": array for name, array in statistics.items()}
+    return found
+
+
+def _places(data: TrainingData) -> dict[str, tuple[float, ...]]:
+    """Size and ends of the axes that a window holds whole."""
+    axes = {role: data.grid[role] for role in data.grid.roles if role != "time"}
+    return {
+        role: (axis.size, float(axis.values[0]), float(axis.values[-1]))
+        for role, axis in axes.items()
+    }

@@ -1,0 +1,124 @@
+"""Solving with `Variational`: the cost of a window, in units of the data's spread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from xr4dvar.batch import Batch
+from xr4dvar.cost import BackgroundTerm, Cost, ObservationTerm, PriorTerm, Variance
+from xr4dvar.errors import InputError
+from xr4dvar.methods.base import Parameters, Patches, Solver
+from xr4dvar.methods.device import choose_device, one_at_a_time
+from xr4dvar.methods.static_priors import Denoiser
+from xr4dvar.methods.variational_prior import make_prior
+from xr4dvar.priors import DecodedTerm, GaussianCode
+from xr4dvar.solvers import LBFGS, FixedPoint, PlugAndPlay, minimise
+from xr4dvar.solvers.loop import Solver as CoreSolver
+from xr4dvar.types import FloatArray
+
+if TYPE_CHECKING:
+    from xr4dvar.methods.variational import Variational
+
+__all__ = ["SOLVERS", "make_solver", "noise_levels"]
+
+#: Solvers by name, but for those that hold a prior of their own.
+SOLVERS: dict[str, Callable[[], CoreSolver]] = {"lbfgs": LBFGS, "fixed_point": FixedPoint}
+#: Noise levels of plug and play: the lowest that is worth learning, in units of the spread.
+LOWEST = 1e-3
+
+
+def make_solver(method: Variational, parameters: Parameters, device: str) -> Solver:
+    """Give the function that completes windows."""
+    place = choose_device(device)
+    analysis = Analysis(method, parameters, place)
+
+    def solve(patches: Patches) -> FloatArray:
+        with one_at_a_time(place):
+            return analysis(patches)
+
+    return solve
+
+
+def noise_levels(method: Variational, spread: FloatArray) -> list[float]:
+    """Levels of a denoiser from the spread of the data down to below the observations' error."""
+    error = float(np.min(np.asarray(method.error_variance) / spread.ravel() ** 2))
+    return np.geomspace(1.0, np.clip((error / 2) ** 0.5, LOWEST, 0.5), method.step_count).tolist()  # type: ignore[no-any-return]
+
+
+class Analysis:
+    """A fitted method, ready to solve windows."""
+
+    def __init__(self, method: Variational, parameters: Parameters, place: torch.device):
+        arrays = parameters.arrays
+        self.method, self.place = method, place
+        self.mean, self.spread = arrays["mean"], arrays["spread"]
+        prior = make_prior(method.prior, parameters.settings, arrays).double().eval()
+        q: object = method.prior_error_variance
+        q = arrays.get("prior_error_variance") if q is None else q
+        # a decoded state lacks what the code does not hold: so do observations of it
+        extra = q if method.control == "latent" else 0.0
+        self.error, self.extra = self._each(method.error_variance), self._each(extra)
+        observation = ObservationTerm(self._variance(self.error + self.extra))
+        self.code = None
+        self.solver: CoreSolver
+        if isinstance(method.prior, Denoiser):
+            self.cost = Cost([observation])
+            self.solver = PlugAndPlay(prior, noise_levels(method, self.spread)).to(place)
+        else:
+            self.solver = SOLVERS[method.solver_name]()
+            self.cost = Cost([observation, PriorTerm(prior, self._variance(self._each(q)))])
+        if method.control == "latent":
+            statistics = (torch.as_tensor(arrays[f"code/{name}"]) for name in ("mean", "root"))
+            self.code = GaussianCode(prior, *statistics).double().to(place)
+            known = DecodedTerm(observation, self.code.decode)
+            self.cost = Cost([known, BackgroundTerm(Variance(1.0))])
+        self.cost = self.cost.double().to(place).requires_grad_(False)
+
+    def __call__(self, patches: Patches) -> FloatArray:
+        """Complete windows."""
+        batch, x = self._batch(patches), None
+        if patches.background is not None:  # which may not reach everywhere
+            guess = torch.nan_to_num(self._scaled(patches.background))
+            x = guess if self.code is None else self.code.encode(guess)
+        elif self.code is not None:
+            x = batch.y.new_zeros(len(batch.y), len(self.code.mean), 1, 1, 1)
+        start = self.solver.init(self.cost, batch, x)
+        x = minimise(self.cost, self.solver, batch, self.method.step_count, start=start).x
+        if self.code is not None:
+            x = self.code.decode(x)
+        if not bool(torch.isfinite(x).all()):
+            what = f"the solver {self.method.solver_name!r} runs out of bounds with this prior"
+            raise InputError([(what, "use solver='lbfgs', which only goes down")])
+        maps: FloatArray = x.detach().cpu().numpy() * self.spread + self.mean
+        return maps
+
+    def _batch(self, patches: Patches) -> Batch:
+        """Scaled observations; variances given one by one set their weights."""
+        batch = Batch.from_gappy(self._scaled(patches.y))
+        if patches.error_variance is None:
+            return batch
+        own = self._tensor(patches.error_variance / self.spread**2)
+        general, extra = (self._tensor(a.reshape(-1, 1, 1, 1)) for a in (self.error, self.extra))
+        weight = torch.where(batch.weight > 0, (general + extra) / (own + extra), 0.0)
+        return Batch(batch.y, weight)
+
+    def _each(self, variance: object) -> FloatArray:
+        """A variance of each variable, (V,), in units of its spread squared."""
+        spread = self.spread.ravel()
+        each: FloatArray = np.asarray(variance, dtype=np.float64) / spread**2
+        return each
+
+    @staticmethod
+    def _variance(each: FloatArray) -> Variance:
+        return Variance(each.tolist())
+
+    def _scaled(self, values: FloatArray) -> Tensor:
+        return self._tensor((values - self.mean) / self.spread)
+
+    def _tensor(self, values: FloatArray) -> Tensor:
+        return torch.as_tensor(values, dtype=torch.float64, device=self.place)
