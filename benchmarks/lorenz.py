@@ -14,6 +14,8 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from typing import TypeAlias
 
 import torch
@@ -36,13 +38,13 @@ def main() -> None:
     print(f"{options.problem}: {options.windows} test windows, seed {TEST}")
     print(f"{'':42}{'mean':>8}{'median':>8}{'error':>8}{'seconds':>9}{'numbers':>10}")
     rows = {"l63-x": lorenz63_x, "l63-all": lorenz63_all, "l96-12": lorenz96}[options.problem]
-    for name, reconstruct, numbers in rows(test, options):
+    for name, reconstruct, learned_numbers in rows(test, options):
         if options.only and options.only not in name:
             continue
         started = time.perf_counter()
         maps = reconstruct()
         seconds = time.perf_counter() - started
-        print(f"{name:42}{scores(maps, test)}{seconds:9.0f}{numbers:10,}", flush=True)
+        print(f"{name:42}{scores(maps, test)}{seconds:9.0f}{learned_numbers:10,}", flush=True)
 
 
 def parse() -> argparse.Namespace:
@@ -51,6 +53,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--windows", type=int, default=400, help="test windows")
     parser.add_argument("--training-windows", type=int, default=20_000)
     parser.add_argument("--steps", type=int, default=10_000, help="training steps of each network")
+    parser.add_argument("--prior-steps", type=int, default=3_000, help="the same of each prior")
     parser.add_argument("--members", type=int, default=50, help="of the ensemble")
     parser.add_argument("--only", help="rows with this text in their names")
     parser.add_argument("--threads", type=int, help="of torch")
@@ -100,6 +103,30 @@ def lorenz63_x(test: xr.Dataset, options: argparse.Namespace) -> Iterator[Row]:
 def lorenz63_all(test: xr.Dataset, options: argparse.Namespace) -> Iterator[Row]:
     yield "linear interpolation", lambda: linear(test.obs), 0
     yield from from_the_model(test, options)
+    yield from from_static_priors(test, options)
+
+
+def from_static_priors(test: xr.Dataset, options: argparse.Namespace) -> Iterator[Row]:
+    """Priors learned from the truth of other windows, which know nothing of the observations."""
+    training = xv.Training(
+        steps=options.prior_steps,
+        batch_size=64,
+        learning_rate=3e-3,
+        steps_per_epoch=250,
+        averaging=0.998,
+        patience=1000,
+    )
+    data = windows(options.problem, options.training_windows, TRAIN)
+    for name, prior in {
+        "EOF prior, 10 modes": xv.EOFs(10),
+        "auto-encoder prior": xv.AutoEncoder(code=5, training=training),
+    }.items():
+        if options.only and options.only not in name:
+            continue
+        model = fit(name, xv.Variational(prior, 2.0, control="latent"), data)
+        for control in ("state", "latent"):  # what was learned is the same
+            same = replace(model, method=replace(model.method, control=control))
+            yield f"{name}, {control}", partial(test.obs.fourdvar.reconstruct, same), numbers(model)
 
 
 def from_the_model(test: xr.Dataset, options: argparse.Namespace) -> Iterator[Row]:
@@ -139,7 +166,7 @@ def learned(
     options: argparse.Namespace,
     **settings: object,
 ) -> Iterator[Row]:
-    """Train, say how long that took, and give the row."""
+    """Train, and give the row."""
     if options.only and options.only not in name:
         return
     training = xv.Training(
@@ -152,11 +179,21 @@ def learned(
     )
     network = {"widths": (256,), **network}
     method = xv.FourDVarNet(background=None, training=training, **network)
+    model = fit(name, method, data, **settings)
+    yield name, lambda: shown.fourdvar.reconstruct(model, **settings), numbers(model)
+
+
+def fit(name: str, method: object, data: xr.Dataset, **settings: object) -> xv.Model:
+    """Fit, and say how long that took."""
     started = time.perf_counter()
     model = data.obs.fourdvar.fit(method, data.truth, validation=0.05, **settings)
     print(f"({name}: trained for {time.perf_counter() - started:.0f} s)", flush=True)
-    numbers = sum(array.size for array in model.arrays.values())
-    yield name, lambda: shown.fourdvar.reconstruct(model, **settings), numbers
+    return model
+
+
+def numbers(model: xv.Model) -> int:
+    """How many were learned."""
+    return sum(array.size for array in model.arrays.values())
 
 
 if __name__ == "__main__":

@@ -51,9 +51,28 @@ networks = st.builds(
     mirror=st.booleans(),
     training=trainings,
 )
+variances = st.one_of(numbers, st.lists(numbers, min_size=1, max_size=2))
+variationals = st.builds(
+    xv.Variational,
+    prior=st.one_of(
+        st.builds(xv.EOFs, modes=counts),
+        st.builds(xv.AutoEncoder, code=counts, hidden=counts, training=trainings),
+        st.builds(xv.Denoiser, widths=st.lists(counts, min_size=1, max_size=3), depth=counts),
+        st.builds(xv.Lorenz63, dt=numbers),
+    ),
+    error_variance=variances,
+    prior_error_variance=st.one_of(st.none(), variances),
+    control=st.sampled_from(["state", "latent"]),
+    solver=st.sampled_from([None, "lbfgs", "fixed_point"]),
+    steps=st.one_of(st.none(), counts),
+    patch=st.one_of(st.none(), counts),
+    background=st.one_of(st.none(), interpolations),
+)
 
 
-@given(st.one_of(interpolations, networks, trainings, st.just(xv.LinearInterpolation())))
+@given(
+    st.one_of(interpolations, networks, variationals, trainings, st.just(xv.LinearInterpolation()))
+)
 def test_a_method_survives_json(method):
     again = from_config(json.loads(json.dumps(to_config(method))))
     assert again == method

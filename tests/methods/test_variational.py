@@ -69,6 +69,14 @@ def test_with_a_gaussian_code_it_is_optimal_interpolation(ds, latent):
     assert np.abs(maps - found[1]).max() > 0.05, "far from the same without Q"
 
 
+@pytest.mark.parametrize(("solver", "steps"), [("gauss_newton", 50), ("adam", 600)])
+def test_every_solver_finds_the_same_minimum(ds, latent, solver, steps):
+    method = replace(LATENT, solver=solver, steps=steps)
+    model = ds.obs.fourdvar.fit(method, ds.truth)
+    maps, expected = (ds.obs[:12].fourdvar.reconstruct(m) for m in (model, latent))
+    np.testing.assert_allclose(maps, expected, atol=1e-2)
+
+
 def test_observations_of_their_own_variance(ds, latent):
     variance = xr.where(ds.time < 6, 0.1, 2.0).broadcast_like(ds.obs)
     maps = flat(ds.obs.fourdvar.reconstruct(latent, error_variance=variance))
@@ -144,10 +152,7 @@ def l63() -> xr.Dataset:
 
 @pytest.fixture(scope="module")
 def fitted(l63) -> dict[str, xv.Model]:
-    methods = {
-        name: xv.Variational(prior, 1.0, background=xv.LinearInterpolation(), steps=20)
-        for name, prior in PRIORS.items()
-    }
+    methods = {name: xv.Variational(prior, 1.0, steps=20) for name, prior in PRIORS.items()}
     return {name: l63.obs.fourdvar.fit(method, l63.truth) for name, method in methods.items()}
 
 
@@ -236,7 +241,7 @@ def test_maps_without_time():
         coords={"lat": 40.0 + np.arange(6), "lon": 1.0 * np.arange(7)},
     )
     obs = truth.where(generator.random(truth.shape) < 0.4)
-    method = xv.Variational(xv.EOFs(3), 1e-6, control="latent")
+    method = xv.Variational(xv.EOFs(3), 1e-6, control="latent", background=None)
     maps = obs.fourdvar.reconstruct(obs.fourdvar.fit(method, truth))
     np.testing.assert_allclose(maps, truth, atol=0.05)
 

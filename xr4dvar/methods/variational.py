@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal, TypeAlias, get_args
 
 from xr4dvar.arguments import check_choice, check_count, check_number
@@ -12,6 +12,7 @@ from xr4dvar.labels import Grid
 from xr4dvar.methods.base import FitOptions, Method, Parameters, Solver, Window, check_method
 from xr4dvar.methods.dynamics import Dynamics, check_chain
 from xr4dvar.methods.fourdvarnet_checks import default_patch
+from xr4dvar.methods.linear_interpolation import LinearInterpolation
 from xr4dvar.methods.static_priors import AutoEncoder, Denoiser, EOFs
 from xr4dvar.methods.training_data import TrainingData
 from xr4dvar.methods.training_options import Training
@@ -20,7 +21,7 @@ from xr4dvar.types import Role
 __all__ = ["Variational"]
 
 Control: TypeAlias = Literal["state", "latent"]
-SolverName: TypeAlias = Literal["lbfgs", "fixed_point", "plug_and_play"]
+SolverName: TypeAlias = Literal["lbfgs", "gauss_newton", "adam", "fixed_point", "plug_and_play"]
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Variational:
         Q: variance of ``x - Phi(x)``. Default: that of the target's windows of validation.
     control : {"state", "latent"}
         What is looked for: the state, or the code of `EOFs` or an `AutoEncoder`.
-    solver : {"lbfgs", "fixed_point", "plug_and_play"}, optional
+    solver : {"lbfgs", "gauss_newton", "adam", "fixed_point", "plug_and_play"}, optional
         Default: ``"plug_and_play"`` for a `Denoiser`, else ``"lbfgs"``. The fixed point of
         ``x <- Phi(x)`` with the observations put in is the minimum only for `EOFs`.
     steps : int, optional
@@ -60,9 +61,9 @@ class Variational:
         the spread of the data to the error of the observations meanwhile, else 200.
     patch : int, optional
         Times of a window. Default: 15 of maps, 256 of series, at most all.
-    background : Method, optional
-        Gives the first guess that the solver starts from. It matters where the prior is not
-        linear. Default: start from the mean.
+    background : Method or None
+        Gives the first guess that the solver starts from, which decides to which minimum it goes
+        where the prior is not linear. None: start from the mean.
 
     References
     ----------
@@ -86,7 +87,7 @@ class Variational:
     solver: SolverName | None = None
     steps: int | None = None
     patch: int | None = None
-    background: Method | None = None
+    background: Method | None = field(default_factory=LinearInterpolation)
 
     takes_error_variance: ClassVar[bool] = True
 

@@ -17,7 +17,7 @@ from xr4dvar.methods.device import choose_device, one_at_a_time
 from xr4dvar.methods.static_priors import Denoiser
 from xr4dvar.methods.variational_prior import make_prior
 from xr4dvar.priors import DecodedTerm, GaussianCode
-from xr4dvar.solvers import LBFGS, FixedPoint, PlugAndPlay, minimise
+from xr4dvar.solvers import LBFGS, Adam, FixedPoint, GaussNewtonCG, PlugAndPlay, minimise
 from xr4dvar.solvers.loop import Solver as CoreSolver
 from xr4dvar.types import FloatArray
 
@@ -27,7 +27,12 @@ if TYPE_CHECKING:
 __all__ = ["SOLVERS", "make_solver", "noise_levels"]
 
 #: Solvers by name, but for those that hold a prior of their own.
-SOLVERS: dict[str, Callable[[], CoreSolver]] = {"lbfgs": LBFGS, "fixed_point": FixedPoint}
+SOLVERS: dict[str, Callable[[], CoreSolver]] = {
+    "lbfgs": LBFGS,
+    "gauss_newton": GaussNewtonCG,
+    "adam": lambda: Adam(0.05),  # of the spread of the data
+    "fixed_point": FixedPoint,
+}
 #: Noise levels of plug and play: the lowest that is worth learning, in units of the spread.
 LOWEST = 1e-3
 
