@@ -2,6 +2,7 @@
 from . import datasets, labels, plotting, testing
 from .errors import InputError, ModelFileError
 from .fitting import fit
+from .forecasting import forecast
 from .holding_out import hold_out
 from .labels import mask
 from .methods import (
@@ -48,6 +49,7 @@ __all__ = [
     "__version__",
     "datasets",
     "fit",
+    "forecast",
     "hold_out",
     "labels",
     "load",

@@ -130,6 +130,45 @@ class FourDVarAccessor:
             progress=progress,
         )
 
+    def forecast(
+        self,
+        model: Model | Method,
+        steps: int,
+        *,
+        mask: xr.DataArray | None = None,
+        error: bool = False,
+        ensemble: int | None = None,
+        seed: int = 0,
+        dims: DimsMapping | None = None,
+        periodic: Iterable[str] = (),
+        batch_size: int | None = None,
+        device: str | None = None,
+        progress: bool | None = None,
+    ) -> Labelled:
+        """Give the fields after the last time of these observations. See `xr4dvar.forecast`.
+
+        Examples
+        --------
+        >>> obs = xv.datasets.lorenz63(windows=1, steps=170).obs
+        >>> method = xv.FourDVar(xv.Lorenz63(dt=0.01), error_variance=2.0, climate=500)
+        >>> obs.fourdvar.forecast(method, steps=30).sizes["time"]
+        30
+        """
+        return xr4dvar.forecast(
+            self._obj,
+            model,
+            steps,
+            mask=mask,
+            error=error,
+            ensemble=ensemble,
+            seed=seed,
+            dims=dims,
+            periodic=periodic,
+            batch_size=batch_size,
+            device=device,
+            progress=progress,
+        )
+
     def hold_out(
         self,
         share: float = 0.1,
