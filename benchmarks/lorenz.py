@@ -3,6 +3,7 @@
     python benchmarks/lorenz.py --problem l63-x
     python benchmarks/lorenz.py --problem l63-all
     python benchmarks/lorenz.py --problem l96-12
+    python benchmarks/lorenz.py --problem cycled
 
 Training and test are windows from trajectories of their own. Scored is the mean square error over
 all components and times of a window, in the model's units squared: its mean and median over the
@@ -18,6 +19,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TypeAlias
 
+import lorenz_cycled
 import torch
 import xarray as xr
 from lorenz_notebook import linear, notebook_4dvar
@@ -34,6 +36,9 @@ def main() -> None:
     options = parse()
     if options.threads:
         torch.set_num_threads(options.threads)
+    if options.problem == "cycled":
+        lorenz_cycled.run(options.series, options.cycles, options.only)
+        return
     test = windows(options.problem, options.windows, TEST)
     print(f"{options.problem}: {options.windows} test windows, seed {TEST}")
     print(f"{'':42}{'mean':>8}{'median':>8}{'error':>8}{'seconds':>9}{'numbers':>10}")
@@ -49,12 +54,16 @@ def main() -> None:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--problem", choices=("l63-x", "l63-all", "l96-12"), default="l63-x")
+    parser.add_argument(
+        "--problem", choices=("l63-x", "l63-all", "l96-12", "cycled"), default="l63-x"
+    )
     parser.add_argument("--windows", type=int, default=400, help="test windows")
     parser.add_argument("--training-windows", type=int, default=20_000)
     parser.add_argument("--steps", type=int, default=10_000, help="training steps of each network")
     parser.add_argument("--prior-steps", type=int, default=3_000, help="the same of each prior")
     parser.add_argument("--members", type=int, default=50, help="of the ensemble")
+    parser.add_argument("--series", type=int, default=10, help="of the cycled set-ups")
+    parser.add_argument("--cycles", type=int, default=120, help="of each series")
     parser.add_argument("--only", help="rows with this text in their names")
     parser.add_argument("--threads", type=int, help="of torch")
     return parser.parse_args()

@@ -14,7 +14,7 @@ from xr4dvar.dynamics import trajectory
 from xr4dvar.errors import InputError
 from xr4dvar.methods.base import Parameters, Patches, Solver
 from xr4dvar.methods.device import choose_device
-from xr4dvar.methods.fourdvar_solve import Assimilation
+from xr4dvar.methods.fourdvar_solve import Assimilation, best
 from xr4dvar.types import FloatArray
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ def make_error_solver(method: Cycled, parameters: Parameters, device: str) -> So
 
 #: Least variance of any direction of a background, as a share of that of a component.
 LEAST = 1e-8
+#: An analysis whose observations are less probable than this is looked for again.
+DOUBTFUL = 0.01
 
 
 class Cycling:
@@ -99,11 +101,29 @@ class Cycling:
             ahead = trajectory(self.assimilation.climate.step, states[:, -1], new + 1)[:, 1:]
         guess = from_states(torch.cat([states, ahead], 1), later.y)
         found = self.last.minimise(later, guess, self.assimilation.method.steps)
+        found = self._explained(later, found)
         lost = ~torch.isfinite(found).flatten(1).all(1)
         if bool(lost.any()):
             what = f"the model runs out of bounds in {int(lost.sum())} of {len(x)} series"
             raise InputError([(what, "take a smaller dt, or shorter windows")])
         return later, found
+
+    def _explained(self, batch: Batch, x: Tensor) -> Tensor:
+        """Look again, with a loose model first, where an analysis is too far off to be true.
+
+        At the right minimum twice the cost is distributed as chi square with as many degrees of
+        freedom as there are observations.
+        """
+        with torch.no_grad():
+            cost = self.last.cost(x, batch)
+        number = (batch.weight > 0).flatten(1).sum(1)
+        chance = torch.special.gammaincc(number.clamp(min=1) / 2, cost)
+        doubtful = torch.nonzero(chance < DOUBTFUL)[:, 0]
+        if not len(doubtful):
+            return x
+        part = batch.take(doubtful)
+        tries = torch.stack([x[doubtful], self.assimilation.anneal(part, x[doubtful])], 1)
+        return x.index_copy(0, doubtful, best(tries, self.assimilation.evidence(part, tries)))
 
 
 def _definite(covariance: Tensor) -> Tensor:

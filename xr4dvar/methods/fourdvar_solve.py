@@ -203,10 +203,13 @@ class Assimilation:
     def _anneal(self, batch: Batch) -> Tensor:
         """Through all stages, from the mean of the climate; (B, 1, V, T, Y, X)."""
         times = self.climate.mean.expand(len(batch.y), batch.y.shape[2], -1)
-        x = from_states(times, batch.y)
+        return self.anneal(batch, from_states(times, batch.y))[:, None]
+
+    def anneal(self, batch: Batch, x: Tensor) -> Tensor:
+        """Go down from an estimate while the model gets less and less loose."""
         for stage in self.stages:
             x = stage.minimise(batch, x, self.method.steps)
-        return x[:, None]
+        return x
 
     def _lengthen(self, batch: Batch, count: int) -> Tensor:
         """Quasi-statically, from trajectories that fit the beginning; (B, S, V, T, Y, X).
