@@ -175,6 +175,14 @@ def test_variances_belong_to_variables():
     torch.testing.assert_close(cost(x, batch), squares[:, 0] + squares[:, 1] / 100)
 
 
+def test_variances_may_belong_to_cells():
+    x, batch = random_batch()
+    variances = torch.rand(2, 1, 4, 5, generator=torch.Generator().manual_seed(2)) + 0.5
+    cost = Cost([ObservationTerm(Variance(variances.tolist()))]).double()
+    squares = 0.5 * batch.weight * (x - batch.y) ** 2 / variances.double()
+    torch.testing.assert_close(cost(x, batch), squares.flatten(1).sum(1), rtol=1e-5, atol=0)
+
+
 def test_units_do_not_matter():
     x, batch = random_batch()
     n = x[0].numel()

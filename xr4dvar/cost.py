@@ -11,7 +11,7 @@ never changes the gradient at a cell.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -44,12 +44,12 @@ def half_squares(residuals: Tensor) -> Tensor:
 
 
 class Variance(nn.Module):
-    """A variance per variable, in the state's units squared; learned when asked to be.
+    """A variance per variable or cell, in the state's units squared; learned when asked to be.
 
     Parameters
     ----------
-    value : float or sequence of float, shape (V,)
-        The (first) variance of each variable.
+    value : float, sequence of float, shape (V,), or nested sequence, shape (V, T, Y, X)
+        The (first) variance of each variable; or of each cell, where a size of 1 stands for all.
     learned : bool
         Whether training may change it; its logarithm is then a parameter.
 
@@ -59,16 +59,20 @@ class Variance(nn.Module):
         A variance is not positive and finite.
     """
 
-    def __init__(self, value: float | Sequence[float], *, learned: bool = False):
+    def __init__(self, value: float | Sequence[Any], *, learned: bool = False):
         super().__init__()
-        values = torch.as_tensor(value, dtype=torch.float32).reshape(-1)
-        if not len(values) or not bool((torch.isfinite(values) & (values > 0)).all()):
+        values = torch.as_tensor(value, dtype=torch.float32)
+        if values.ndim < 4:
+            values = values.reshape(-1)
+        if not values.numel() or not bool((torch.isfinite(values) & (values > 0)).all()):
             raise InputError([(f"variance is {value}", "give positive variances")])
         self.log = nn.Parameter(values.log(), requires_grad=learned)
+        self.learned = learned
 
     def forward(self) -> Tensor:
-        """Give the variance, shape (V, 1, 1, 1)."""
-        return self.log.exp()[:, None, None, None]
+        """Give the variance, shape (V, 1, 1, 1) or (V, T, Y, X)."""
+        variance = self.log.exp()
+        return variance if variance.ndim == 4 else variance[:, None, None, None]
 
 
 class ObservationTerm(nn.Module):

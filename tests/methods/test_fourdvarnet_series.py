@@ -14,8 +14,11 @@ from xr4dvar.batch import Batch
 from xr4dvar.chain import ModelErrorTerm, StateObservationTerm
 from xr4dvar.cost import Cost
 from xr4dvar.covariance.matrix import CovarianceMatrix
+from xr4dvar.methods.base import Patches
 from xr4dvar.methods.dynamics import flow_of
 from xr4dvar.methods.fourdvarnet_network import Architecture, FourDVarNetwork
+from xr4dvar.methods.fourdvarnet_units import Units
+from xr4dvar.methods.patch_sampler import PatchSampler
 from xr4dvar.solvers import GradientDescent, minimise
 
 SHORT = xv.Training(steps=150, batch_size=16, steps_per_epoch=50, learning_rate=3e-3, averaging=0.9)
@@ -155,3 +158,76 @@ def test_a_model_of_other_components_is_refused(ds):
     two = ds.sel(component=["x", "y"])
     with pytest.raises(xv.InputError, match="Lorenz63 has 3 components, the data's state 2"):
         two.obs.fourdvar.fit(replace(SERIES, prior=xv.Lorenz63()), two.truth)
+
+
+#: The cost alone, with known variances: nothing is said of the truth.
+COST_ALONE = replace(
+    SERIES,
+    prior=xv.Lorenz63(),
+    error_variance=1.0,
+    model_error_variance=0.1,
+    loss={"variational": 1.0, "supervised": 0.0, "regularisation": 0.0},
+)
+
+
+def test_given_variances_are_in_the_units_of_the_data(ds):
+    one_step = replace(
+        COST_ALONE,
+        error_variance=[1.0, 2.0, 3.0],
+        model_error_variance=0.1,
+        training=replace(SHORT, steps=3, steps_per_epoch=3),
+    )
+    parameters = ds.obs.fourdvar.fit(one_step).parameters
+    network = FourDVarNetwork(Architecture(**parameters.settings["architecture"]))
+    network.load_state_dict({k: torch.as_tensor(v) for k, v in parameters.arrays.items()})
+    units = Units(**parameters.settings["units"])
+    batch = units.batch(Patches(ds.obs.values[:, None, :, None], {}), torch.device("cpu"))
+    states = torch.from_numpy(ds.truth.values[:, None, :, None]) + 0.3
+    x = torch.from_numpy((states.numpy() - units.mean) / units.error)
+    cost = Cost(
+        [
+            StateObservationTerm(CovarianceMatrix([1.0, 2.0, 3.0], 3)),
+            ModelErrorTerm(flow_of(xv.Lorenz63(), 0.01), CovarianceMatrix(0.1, 3)),
+        ]
+    )
+    expected = cost(states, Batch.from_gappy(torch.from_numpy(ds.obs.values[:, None, :, None])))
+    found = network.cost(x.float(), batch)
+    torch.testing.assert_close(found.double(), expected, rtol=1e-3, atol=1e-3)
+
+
+def test_what_is_never_seen_has_the_statistics_of_the_model(ds):
+    one_step = replace(COST_ALONE, training=replace(SHORT, steps=1, steps_per_epoch=1))
+    units = ds.obs.fourdvar.fit(one_step).parameters.settings["units"]
+    mean, spread = (np.array(units[name]).reshape(3)[1] for name in ("mean", "spread"))
+    climate = xv.datasets.lorenz63(200, seed=5).truth.sel(component="y")
+    assert abs(mean - float(climate.mean())) < 1.0
+    assert abs(spread - float(climate.std())) < 0.5
+
+
+@pytest.mark.slow
+def test_the_cost_alone_teaches_what_was_never_seen(ds, caplog):
+    """No truth, no hidden observation: the second component from the model's consistency."""
+    model = ds.obs.fourdvar.fit(replace(COST_ALONE, training=replace(SHORT, steps=400)))
+    assert "there is never an observation" not in caplog.text
+    test = lorenz63(seed=1)
+    maps = test.obs.fourdvar.reconstruct(model)
+    errors = ((maps - test.truth) ** 2).mean(("window", "time"))
+    assert (errors / test.truth.var(("window", "time")) < 0.1).all()
+
+
+def test_the_cost_alone_hides_nothing_and_is_what_validates(ds, monkeypatch):
+    shown = []
+    sample = PatchSampler.sample
+
+    def recorded(self, *args):
+        shown.append(sample(self, *args))
+        return shown[-1]
+
+    monkeypatch.setattr(PatchSampler, "sample", recorded)
+    short = replace(COST_ALONE, training=replace(SHORT, steps=4, steps_per_epoch=2))
+    history = ds.obs.fourdvar.fit(short).history
+    counts = {int(n) for one in shown for n in np.isfinite(one.patches.y).sum((1, 2, 3, 4))}
+    assert counts == {int(ds.obs[0].notnull().sum())}
+    assert all(np.isnan(one.target).all() for one in shown)
+    assert "background_loss" not in history.attrs
+    assert np.isfinite(history.validation_loss).all()

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from xr4dvar.batch import Batch
+from xr4dvar.cost import BackgroundTerm, Cost, ObservationTerm, Variance
 from xr4dvar.solvers import LearnedSolver, minimise
 
 MAKERS = {
@@ -62,6 +63,19 @@ def test_the_cell_sees_both_gradients_the_state_the_weight_and_the_context(quadr
     seen = recorder.seen[1][0]
     torch.testing.assert_close(seen, torch.cat([f.flatten(1, 2) for f in fields], 1))
     assert [memory for _, memory in recorder.seen] == [None, 1]
+
+
+def test_gradients_of_given_variances_are_in_units_of_their_errors(batch):
+    terms = [ObservationTerm(Variance(0.04)), BackgroundTerm(Variance([9.0, 1e-4]))]
+    cost = Cost(terms).double()
+    recorder = Recorder()
+    minimise(cost, LearnedSolver(recorder), batch, steps=2)
+    x = torch.full_like(batch.y, -0.5)
+    ours, background = cost.gradients(x, batch)
+    deviations = torch.tensor([3.0, 0.01], dtype=torch.float64)[:, None, None, None]
+    expected = [0.2 * ours, deviations * background, x, batch.weight]
+    seen = torch.cat([field.flatten(1, 2) for field in expected], 1)
+    torch.testing.assert_close(recorder.seen[1][0], seen, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", MAKERS)

@@ -78,7 +78,13 @@ class FourDVarNet:
         - ``gradient`` (0): square error of the differences of neighbours;
         - ``regularisation`` (0.1): ``|x - Phi(x)|^2`` of the map, and of the target
           where it has no gap;
-        - ``variational`` (0): the cost U itself, which needs no target.
+        - ``variational`` (0): the cost U itself, which needs no target. Where it is all there is
+          to learn from (``supervised`` is 0 and there is no target), no observation is hidden.
+    error_variance : float or sequence of float, optional
+        R: variance of the observation errors, in the data's units squared, for all or for each
+        variable (of series: component). Not given: learned.
+    model_error_variance : float or sequence of float, optional
+        Q: the same of what the prior gets wrong. Not given: learned.
     redraw : bool
         With a target: observe the truth anew in training, with errors of the real observations.
     mirror : bool
@@ -110,6 +116,8 @@ class FourDVarNet:
     prior_width: int = 16
     coarsen: Literal["auto"] | int = "auto"
     loss: Mapping[str, float] | None = None
+    error_variance: float | Sequence[float] | None = None
+    model_error_variance: float | Sequence[float] | None = None
     redraw: bool = True
     mirror: bool = False
     training: Training = field(default_factory=Training)

@@ -10,7 +10,7 @@ from xr4dvar.errors import Problems
 from xr4dvar.labels import Grid, by_role
 from xr4dvar.methods.base import check_method
 from xr4dvar.methods.configuration import functions_of
-from xr4dvar.methods.dynamics import Dynamics, check_chain
+from xr4dvar.methods.dynamics import Dynamics, check_chain, components
 from xr4dvar.methods.training_options import Training
 from xr4dvar.types import Role
 
@@ -62,6 +62,7 @@ def check_fourdvarnet(method: FourDVarNet, grid: Grid, names: Sequence[str]) -> 
     _check_network(method, problems)
     _check_prior(method, grid, names, problems)
     _check_losses(method, problems)
+    _check_variances(method, grid, names, problems)
     _check_windows(method, grid, problems)
     training: object = method.training
     if isinstance(training, Training):
@@ -132,6 +133,24 @@ def _check_losses(method: FourDVarNet, problems: Problems) -> None:
         check_number(f"the weight of the loss {name!r}", weight, problems, zero=True)
     if len(problems.found) == before and not any(method.loss_weights.values()):
         problems.add("the weights of all losses are 0", "give at least one a positive weight")
+
+
+def _check_variances(
+    method: FourDVarNet, grid: Grid, names: Sequence[str], problems: Problems
+) -> None:
+    size = components(grid, names) if layout_grid(grid) == "time" else len(names)
+    for name in ("error_variance", "model_error_variance"):
+        value: object = getattr(method, name)
+        if value is None:
+            continue
+        if not isinstance(value, Sequence) or isinstance(value, str):
+            check_number(name, value, problems)
+            continue
+        for number in value:
+            check_number(f"one of {name}", number, problems)
+        if len(value) != size:
+            what = f"{name} has {len(value)} numbers, the data have {size}"
+            problems.add(what, "give one number for all, or one a variable (of series: component)")
 
 
 def _check_windows(method: FourDVarNet, grid: Grid, problems: Problems) -> None:

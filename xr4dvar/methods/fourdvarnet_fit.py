@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from xr4dvar.methods.base import FitOptions, Parameters, Patches, Solver
+from xr4dvar.methods.climate import free_run
 from xr4dvar.methods.configuration import to_config
 from xr4dvar.methods.device import choose_device, one_at_a_time
+from xr4dvar.methods.dynamics import components, flow_of
 from xr4dvar.methods.fourdvarnet_checks import layout_grid
 from xr4dvar.methods.fourdvarnet_network import Architecture, FourDVarNetwork
-from xr4dvar.methods.fourdvarnet_objective import Objective
+from xr4dvar.methods.fourdvarnet_objective import Objective, needs_target
 from xr4dvar.methods.fourdvarnet_units import Units
+from xr4dvar.methods.hiding import hide_nothing
 from xr4dvar.methods.patch_sampler import PatchSampler, validation_patches
 from xr4dvar.methods.training import train
 from xr4dvar.methods.training_data import Block, TrainingData
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
 
 #: Windows that their statistics are taken from.
 STATISTICS = 512
+#: States of a free run, for the statistics of what is never seen.
+CLIMATE = 2000
 #: Times in a row that are channels of one place, of series.
 FOLD = 8
 #: Most cells of a block: it is in memory, and mapped by the background method, whole.
@@ -42,6 +47,8 @@ def fit_fourdvarnet(
     method: FourDVarNet, data: TrainingData, options: FitOptions, background: Solver | None
 ) -> Parameters:
     """Train the network of `method` on `data`."""
+    if not (data.supervised or needs_target(method.loss_weights)):
+        data = replace(data, hide=hide_nothing)  # the cost is of what is observed, all of it
     patch = method.patch_sizes(data.grid)
     block = _block_sizes(data, patch)
     kept, fresh = _turnover(block, patch, method)
@@ -57,7 +64,7 @@ def fit_fourdvarnet(
         redraw=method.redraw and data.supervised,
         minimum_observed=method.training.minimum_observed,
     )
-    architecture, units = _design(method, data, sampler, patch)
+    architecture, units = _design(method, data, sampler, patch, options.seed)
     network = _make_network(architecture, units, options.seed)
     objective = Objective(units, method.loss_weights, method.mirror)
     stride = {role: max(1, size // 2) for role, size in patch.items()}
@@ -65,26 +72,36 @@ def fit_fourdvarnet(
     weights, history = train(
         network,
         objective.loss,
-        sampler.sample,
+        lambda step, rank: replace(
+            sampler.sample(step, rank), progress=step / method.training.steps
+        ),
         lambda net: objective.score(net, held_out),
         method.training,
         options,
         _identity(method, data, options, units),
     )
-    history.attrs["background_loss"] = objective.background_score(held_out)
+    if (score := objective.background_score(held_out)) is not None:
+        history.attrs["background_loss"] = score
     settings = {"architecture": asdict(architecture), "units": units.settings, "patch": patch}
     return Parameters(settings, weights, history)
 
 
 def _design(
-    method: FourDVarNet, data: TrainingData, sampler: PatchSampler, patch: Mapping[Role, int]
+    method: FourDVarNet,
+    data: TrainingData,
+    sampler: PatchSampler,
+    patch: Mapping[Role, int],
+    seed: int,
 ) -> tuple[Architecture, Units]:
     """Sizes and units of the network, from what the data are and say."""
     grid, blocks = layout_grid(data.grid), _first_blocks(sampler)
     maps = grid == "y-x"
-    if not maps and not data.supervised:
+    states = None if data.supervised else _climate(method, data, seed)
+    if not maps and not data.supervised and states is None:
         _warn_of_blind_cells(blocks)
-    units = (Units.of_components if grid == "time" else Units.estimate)(blocks, data)
+    units = Units.estimate(blocks, data)
+    if grid == "time":
+        units = Units.of_components(blocks, data, states)
     coarsen, fold = method.coarsen, 1
     if not maps:
         coarsen, fold = 1, method.coarsen if isinstance(method.coarsen, int) else FOLD
@@ -108,7 +125,19 @@ def _design(
         fold=fold,
         wraps=grid == "time-x" and _closes(data, patch),
         spacing=data.grid["time"].spacing if "time" in data.grid.roles else 1.0,
+        error_variance=units.scaled_variance(method.error_variance),
+        model_error_variance=units.scaled_variance(method.model_error_variance),
     ), units
+
+
+def _climate(method: FourDVarNet, data: TrainingData, seed: int) -> FloatArray | None:
+    """States (n, V, 1, Y, X) of a free run of the model that is the prior, if one is."""
+    if isinstance(method.prior, str):
+        return None
+    step = flow_of(method.prior, data.grid["time"].spacing)
+    states = free_run(step, components(data.grid, data.names), CLIMATE, seed)
+    y, x = (data.grid[role].size if role in data.grid.roles else 1 for role in ("y", "x"))
+    return states.reshape(-1, len(data.names), 1, y, x)
 
 
 def _first_blocks(sampler: PatchSampler) -> list[Block]:

@@ -35,6 +35,8 @@ class Architecture:
         The name of a learned one, or the configuration of a known model.
     spacing : float
         Time between states, in the model's units.
+    error_variance, model_error_variance : nested lists, shape (V, 1, Y, X), optional
+        R and Q in the network's units squared. None: learned.
     grid, fold, wraps
         See `Layout`.
     """
@@ -55,6 +57,8 @@ class Architecture:
     fold: int = 1
     wraps: bool = False
     spacing: float = 1.0
+    error_variance: Sequence[Any] | None = None
+    model_error_variance: Sequence[Any] | None = None
 
     @property
     def layout(self) -> Layout:
@@ -69,7 +73,8 @@ class Architecture:
 class FourDVarNetwork(nn.Module):
     """Map a batch of scaled innovations to a scaled increment.
 
-    All fields are in units of the background's error, so that R and Q start at 1.
+    All fields are in units of the background's error, so that R and Q start at 1 where they are
+    learned.
     """
 
     def __init__(self, architecture: Architecture):
@@ -78,15 +83,13 @@ class FourDVarNetwork(nn.Module):
         state = architecture.channels(architecture.variables)
         context = architecture.channels(architecture.context)
         self.prior = _make_prior(architecture, state, context)
-        ones = [1.0] * architecture.variables
-        self.cost = Cost(
-            [
-                ObservationTerm(Variance(ones, learned=True)),
-                PriorTerm(self.prior, Variance(ones, learned=True)),
-            ]
-        )
+        error = _make_variance(architecture.error_variance, architecture.variables)
+        model_error = _make_variance(architecture.model_error_variance, architecture.variables)
+        self.cost = Cost([ObservationTerm(error), PriorTerm(self.prior, model_error)])
         # gradients of both terms, the state, the weight of the observations, the context
-        self.solver: Solver = _make_solver(architecture, 4 * state + context, state)
+        self.solver: Solver = _make_solver(
+            architecture, 4 * state + context, state, (error, model_error)
+        )
 
     def forward(self, y: Tensor, weight: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         """Give the increment, and the state on the grid where it was solved.
@@ -123,10 +126,18 @@ def _make_prior(architecture: Architecture, state: int, context: int) -> nn.Modu
     return DynamicsPrior(step, torch.zeros(shape), torch.ones(shape))
 
 
-def _make_solver(architecture: Architecture, inputs: int, outputs: int) -> Solver:
+def _make_variance(given: Sequence[Any] | None, variables: int) -> Variance:
+    return Variance([1.0] * variables, learned=True) if given is None else Variance(given)
+
+
+def _make_solver(
+    architecture: Architecture, inputs: int, outputs: int, variances: Sequence[Variance]
+) -> Solver:
     widths, layout = tuple(architecture.widths), architecture.layout
+    if architecture.solver == "gradient":
+        # within the largest curvature, 1 / R + 1 / Q and up to three times the last of both
+        precision = sum(float(1 / variance().detach().min()) for variance in variances)
+        return GradientDescent(0.4 / precision, learned=True)
     if architecture.solver == "lstm":
         return LearnedSolver.lstm(inputs, outputs, widths[0], layout)
-    if architecture.solver == "unet":
-        return LearnedSolver.unet(inputs, outputs, widths, architecture.depth, layout)
-    return GradientDescent(0.2, learned=True)
+    return LearnedSolver.unet(inputs, outputs, widths, architecture.depth, layout)

@@ -10,14 +10,18 @@ import torch
 from torch import Tensor, nn
 
 from xr4dvar.batch import Batch, coarsen
-from xr4dvar.cost import Cost
+from xr4dvar.cost import Cost, PriorTerm
 from xr4dvar.errors import InputError
 from xr4dvar.losses import gradient_loss, supervised_loss
 from xr4dvar.methods.fourdvarnet_units import Units
 from xr4dvar.methods.mirror import mirrored
 from xr4dvar.methods.patch_sampler import Sample
 
-__all__ = ["Objective", "cost_as_loss"]
+__all__ = ["Objective", "cost_as_loss", "needs_target"]
+
+
+#: Share of training in which a given variance of the model's error falls to its value.
+ANNEALED = 0.5
 
 
 class Objective:
@@ -52,12 +56,19 @@ class Objective:
                     truth, coarse
                 )
         if self.weights["variational"]:
-            parts["variational"] = cost_as_loss(inner.cost, state, coarse) / state[0].numel()
+            cost = cost_as_loss(inner.cost, state, coarse, sample.progress)
+            parts["variational"] = cost / state[0].numel()
         total = torch.stack([self.weights[name] * part for name, part in parts.items()]).sum(0)
         return total, parts
 
     def score(self, network: nn.Module, samples: list[Sample]) -> float:
-        """Root mean square error over all validation patches, in units of the background's."""
+        """Root mean square error over all validation patches, in units of the background's.
+
+        Where there is no target at all, and no loss needs one: the mean loss.
+        """
+        if self._without_target(samples):
+            losses = [self.loss(network, sample)[0].detach() for sample in samples]
+            return float(torch.cat(losses).mean())
         device = next(network.parameters()).device
         maps = []
         for sample in samples:
@@ -65,8 +76,14 @@ class Objective:
             maps.append(network(batch.y, batch.weight, batch.context)[0].detach())
         return self._rms(maps, samples, device)
 
-    def background_score(self, samples: list[Sample]) -> float:
-        """The same of the background itself."""
+    def _without_target(self, samples: list[Sample]) -> bool:
+        known = any(np.isfinite(sample.target).any() for sample in samples)
+        return not known and not needs_target(self.weights)
+
+    def background_score(self, samples: list[Sample]) -> float | None:
+        """The same of the background itself; None where there is no target at all."""
+        if self._without_target(samples):
+            return None
         device = torch.device("cpu")
         maps = [torch.zeros(sample.target.shape) for sample in samples]
         return self._rms(maps, samples, device)
@@ -85,12 +102,29 @@ class Objective:
         return float(np.sqrt(total / count))
 
 
-def cost_as_loss(cost: Cost, state: Tensor, batch: Batch) -> Tensor:
-    """The cost of each sample as a loss: larger variances must not look like a better fit."""
+def needs_target(weights: Mapping[str, float]) -> bool:
+    """Whether one of the losses is that of maps against something that was not shown."""
+    return bool(weights["supervised"] or weights["gradient"])
+
+
+def cost_as_loss(cost: Cost, state: Tensor, batch: Batch, progress: float = 1.0) -> Tensor:
+    """The cost of each sample as a loss: larger variances must not look like a better fit.
+
+    A given variance of the model's error is approached from 1, the variance of the state,
+    geometrically, as training goes on (`progress`, from 0 to 1). With a tight model from the
+    start a network learns to rest where the model does, whatever is observed
+    (annealing of the precision: Ye et al. 2015, https://doi.org/10.5194/npg-22-205-2015).
+    """
     variances = {
         name: parameter.detach()
         for name, parameter in cost.named_parameters()
         if name.endswith("variance.log")
     }
+    looser = max(0.0, 1 - progress / ANNEALED)
+    for number, term in enumerate(cost.terms):
+        if isinstance(term, PriorTerm) and not term.variance.learned:
+            name = f"terms.{number}.variance.log"
+            given = variances[name]
+            variances[name] = given.clamp(min=0) + (1 - looser) * given.clamp(max=0)
     value: Tensor = torch.func.functional_call(cost, variances, (state, batch))
     return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -49,12 +50,18 @@ class Units:
         return cls(mean, spread, error)
 
     @classmethod
-    def of_components(cls, blocks: list[Block], data: TrainingData) -> Units:
+    def of_components(
+        cls, blocks: list[Block], data: TrainingData, states: FloatArray | None = None
+    ) -> Units:
         """The same for series: each component by itself, from what blocks say of it.
 
-        A component that is never known in them has the statistics of its variable.
+        A component that is never known in them has the statistics of a model's states (n, V, 1,
+        Y, X), where those are given, else of its variable.
         """
         general = cls.estimate(blocks, data)
+        if states is not None:
+            mean, spread = states.mean(0).tolist(), states.std(0).tolist()
+            general = cls(mean, spread, np.broadcast_to(general.error, states.shape[1:]).tolist())
         known = np.stack([np.where(np.isfinite(b.target), b.target, b.y) for b in blocks])
         count = np.isfinite(known).sum((0, 2), keepdims=True)[0]
         total = np.nansum(known, (0, 2), keepdims=True)[0]
@@ -66,6 +73,14 @@ class Units:
         if blocks[0].background is not None:
             error = np.broadcast_to(general.error, mean.shape)
         return cls(mean.tolist(), spread.tolist(), error.tolist())
+
+    def scaled_variance(self, variance: float | Sequence[float] | None) -> list[Any] | None:
+        """A variance in the data's units squared, of all or of each, in units of the error."""
+        if variance is None:
+            return None
+        each = np.broadcast_to(np.asarray(variance, dtype=np.float64), self.error.size)
+        scaled: list[Any] = (each.reshape(self.error.shape) / self.error**2).tolist()
+        return scaled
 
     def first_guess(self, patches: Patches) -> FloatArray:
         """The background, or the mean where there is none."""

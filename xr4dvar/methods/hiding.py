@@ -10,7 +10,7 @@ import numpy as np
 
 from xr4dvar.types import BoolArray
 
-__all__ = ["HiddenShape", "Hide", "hide", "hider"]
+__all__ = ["HiddenShape", "Hide", "hide", "hide_nothing", "hider"]
 
 HiddenShape: TypeAlias = Literal["random", "patches", "mixed"]
 Hide: TypeAlias = Callable[[BoolArray, np.random.Generator], BoolArray]
@@ -22,6 +22,11 @@ PATCH_WIDTH = (1.0, 4.0, 4.0)
 def hider(shape: HiddenShape, share: float) -> Hide:
     """Give the function ``(observed, generator) -> hidden`` for a share of the observed cells."""
     return partial(hide, shape=shape, share=share)
+
+
+def hide_nothing(observed: BoolArray, generator: np.random.Generator) -> BoolArray:
+    """Hide no cell: for what is learned from the cost of all observations alone."""
+    return np.zeros_like(observed)
 
 
 def hide(

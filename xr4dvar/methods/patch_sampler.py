@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from xr4dvar.methods.base import Patches, Solver
+from xr4dvar.methods.hiding import hide_nothing
 from xr4dvar.methods.training_data import Block, TrainingData
 from xr4dvar.types import FloatArray, Role
 
@@ -24,10 +25,14 @@ MOST_ENTRIES, CELLS_AT_ONCE = 512, 200_000
 
 @dataclass(frozen=True)
 class Sample:
-    """Patches and what their maps are held against; arrays of shape (n, V, T, Y, X)."""
+    """Patches and what their maps are held against; arrays of shape (n, V, T, Y, X).
+
+    Drawn for training, it knows how much of that is done, from 0 to 1.
+    """
 
     patches: Patches
     target: FloatArray
+    progress: float = 1.0
 
 
 @dataclass
@@ -101,7 +106,8 @@ class PatchSampler:
             }
             sample = _cut(block, start, self.patch)
             share = np.isfinite(sample.patches.y).mean()
-            if share >= self.minimum_observed and np.isfinite(sample.target).any():
+            useful = self.data.hide is hide_nothing or np.isfinite(sample.target).any()
+            if share >= self.minimum_observed and useful:
                 break
         return sample
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from xr4dvar.batch import Batch
-from xr4dvar.cost import Cost
+from xr4dvar.cost import Cost, Variance
 from xr4dvar.layout import MAPS, Layout
 from xr4dvar.networks import ConvLSTM, Convolution, UNet
 from xr4dvar.solvers.loop import State
@@ -35,7 +35,9 @@ class LearnedSolver(nn.Module):
 
     The terms' gradients stay apart, for their sum hides whether a cell was observed; the
     weight w of the observations is an input for the same reason
-    (Fablet et al. 2021, https://doi.org/10.1029/2021MS002572, feed their sum).
+    (Fablet et al. 2021, https://doi.org/10.1029/2021MS002572, feed their sum). Where the variance
+    of a term is given, its gradient is multiplied by its standard deviation: errors that are
+    known to be small make gradients too large for a network.
     """
 
     def __init__(self, cell: nn.Module, layout: Layout = MAPS):
@@ -68,10 +70,26 @@ class LearnedSolver(nn.Module):
         self, cost: Cost, batch: Batch, state: State, *, differentiable: bool = False
     ) -> State:
         """Take one learned step."""
-        gradients = cost.gradients(state.x, batch, differentiable=differentiable)
+        gradients = [
+            gradient * _unit(term)
+            for term, gradient in zip(
+                cost.terms,
+                cost.gradients(state.x, batch, differentiable=differentiable),
+                strict=True,
+            )
+        ]
         image = self.layout.join(*gradients, state.x, batch.weight, batch.context)
         update, memory = self.cell(image, state.memory)
         return State(state.x - self.layout.back(update, state.x), state.step + 1, memory)
+
+
+def _unit(term: nn.Module) -> Tensor | float:
+    """Standard deviation of a term's errors where it is given, else 1: the network finds it."""
+    variance = getattr(term, "variance", None)
+    if not isinstance(variance, Variance) or variance.learned:
+        return 1.0
+    spread: Tensor = variance().sqrt()
+    return spread
 
 
 class _LSTMCell(nn.Module):
