@@ -77,11 +77,11 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def windows(problem: str, count: int, seed: int) -> xr.Dataset:
-    """Truth and observations."""
+def windows(problem: str, count: int, seed: int, **changes: float) -> xr.Dataset:
+    """Truth and observations, of a problem or of one that differs from it."""
     protocol = xv.datasets.LORENZ_PROTOCOLS[problem]
     make = xv.datasets.lorenz96 if problem == "l96-12" else xv.datasets.lorenz63
-    return make(count, seed=seed, **protocol)
+    return make(count, seed=seed, **{**protocol, **changes})
 
 
 def scores(maps: xr.DataArray, test: xr.Dataset) -> str:
@@ -115,8 +115,27 @@ def lorenz63_x(test: xr.Dataset, options: argparse.Namespace) -> Iterator[Row]:
         "direct network": {"iterations": 1, "depth": 8},
     }.items():
         yield from learned(name, network, data, shown, options)
+    yield from fixed_point(test, options)
     name = "4DVarNet, Lorenz-63 as prior, no truth"
     yield from learned(name, {"prior": model, **COST_ALONE}, data[["obs"]], shown, options)
+
+
+def fixed_point(test: xr.Dataset, options: argparse.Namespace) -> Iterator[Row]:
+    """Of the same windows, seen without noise: perfect observations are put in as they are."""
+    train, shown = (
+        windows(options.problem, count, seed, noise_variance=0.0).astype("float32")
+        for count, seed in ((options.training_windows, TRAIN), (test.sizes["window"], TEST))
+    )
+    network = {
+        "prior": "unet",
+        "prior_width": 128,
+        "solver": "fixed_point",
+        "iterations": 4,
+        "error_variance": 1e-4,
+        "loss": {"regularisation": 0.0},
+    }
+    name = "fixed point (noise-free observations)"
+    yield from learned(name, network, train, shown.obs, options)
 
 
 def lorenz63_all(test: xr.Dataset, options: argparse.Namespace) -> Iterator[Row]:

@@ -27,7 +27,7 @@ def problems_of(*, training=None, **settings):
 
 
 INVALID = [
-    ({"prior": "unet"}, "prior is 'unet'"),
+    ({"prior": "resnet"}, "prior is 'resnet'"),
     ({"prior": None}, "prior is None"),
     ({"solver": "newton"}, "solver is 'newton'"),
     ({"iterations": 0}, "iterations is 0"),
@@ -118,7 +118,7 @@ def test_good_settings_pass(settings, dims):
 
 def test_names_are_those_of_the_rooms():
     assert set(get_args(PriorName)) == set(PRIORS)
-    assert set(get_args(SolverName)) == {"unet", "lstm", "gradient"}
+    assert set(get_args(SolverName)) == {"unet", "lstm", "gradient", "fixed_point"}
 
 
 def test_patches_are_at_most_the_domain():

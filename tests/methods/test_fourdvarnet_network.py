@@ -11,7 +11,7 @@ from xr4dvar.batch import Batch
 from xr4dvar.methods.fourdvarnet_network import Architecture, FourDVarNetwork
 from xr4dvar.priors import PRIORS
 
-SOLVERS = ["unet", "lstm", "gradient"]
+SOLVERS = ["unet", "lstm", "gradient", "fixed_point"]
 EVERY = list(itertools.product(PRIORS, SOLVERS))
 
 
@@ -49,7 +49,8 @@ def train_one_step(network, batch):
 def test_gradients_reach_every_parameter(prior, solver, context):
     network = make_network(prior, solver, context)
     batch = make_batch(context=context > 0)
-    train_one_step(network, batch)  # the last layer of a learned solver starts at zero
+    for _ in range(2):  # the last layers of a learned solver and of a U-Net as prior start at zero
+        train_one_step(network, batch)
     (run(network, batch) - 1).square().mean().backward()
     for name, parameter in network.named_parameters():
         assert parameter.grad is not None, name
@@ -98,6 +99,18 @@ def test_a_gradient_solver_lowers_the_cost():
     before = network.cost(torch.zeros_like(batch.y), batch)
     after = network.cost(run(network, batch), batch)
     assert (after < before).all()
+
+
+def test_a_fixed_point_is_observations_and_prior_in_turn():
+    """With perfect observations ``x <- M y + (1 - M) Phi(x)``."""
+    network = make_network("unet", "fixed_point", iterations=4, error_variance=[[[[1e-12]]]] * 2)
+    torch.nn.init.normal_(network.prior.unet.leave.weight, std=0.1)
+    batch = make_batch()
+    x = torch.zeros_like(batch.y)
+    for _ in range(4):
+        x = torch.where(batch.weight > 0, batch.y, network.prior(x, batch.context))
+    assert x.std() > 0.1
+    torch.testing.assert_close(run(network.eval(), batch), x)
 
 
 def test_prior_misfit_is_a_mean_per_sample():

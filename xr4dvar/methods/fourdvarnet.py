@@ -50,12 +50,13 @@ class FourDVarNet:
     overlap : mapping of str to int, optional
         Cells by which neighbouring patches overlap in `reconstruct`. Default: two thirds of the
         patch in time, a quarter in y and x.
-    prior : {"bilinear", "two_scale"} or Dynamics
-        Phi: bilinear auto-encoder, two-scale prior blind to the central point, or a known model
-        such as `Lorenz63`, then ``Phi(x)_{t+1} = M(x_t)``.
-    solver : {"unet", "lstm", "gradient"}
-        U-Net steps, convolutional LSTM steps as published, or gradient descent with a learned
-        step size.
+    prior : {"bilinear", "two_scale", "unet"} or Dynamics
+        Phi: bilinear auto-encoder, two-scale prior blind to the central point, U-Net, or a known
+        model such as `Lorenz63`, then ``Phi(x)_{t+1} = M(x_t)``.
+    solver : {"unet", "lstm", "gradient", "fixed_point"}
+        U-Net steps, convolutional LSTM steps as published, gradient descent with a learned
+        step size, or the prior in turn with the observations,
+        ``x <- M y + (1 - M) Phi(x)``, weighted by R and Q where those are known or learned.
     iterations : int
         Steps of the solver.
     widths : sequence of int, optional

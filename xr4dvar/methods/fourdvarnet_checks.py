@@ -27,8 +27,8 @@ __all__ = [
     "layout_grid",
 ]
 
-PriorName: TypeAlias = Literal["bilinear", "two_scale"]
-SolverName: TypeAlias = Literal["unet", "lstm", "gradient"]
+PriorName: TypeAlias = Literal["bilinear", "two_scale", "unet"]
+SolverName: TypeAlias = Literal["unet", "lstm", "gradient", "fixed_point"]
 
 #: Cells of a patch where the user does not say otherwise.
 PATCH: dict[Role, int] = {"time": 15, "y": 128, "x": 128}

@@ -15,7 +15,7 @@ from xr4dvar.layout import Layout, LayoutGrid
 from xr4dvar.methods.configuration import from_config
 from xr4dvar.methods.dynamics import flow_of
 from xr4dvar.priors import PRIORS, DynamicsPrior
-from xr4dvar.solvers import GradientDescent, LearnedSolver, minimise
+from xr4dvar.solvers import FixedPoint, GradientDescent, LearnedSolver, minimise
 from xr4dvar.solvers.loop import Solver, State
 
 __all__ = ["Architecture", "FourDVarNetwork"]
@@ -134,6 +134,8 @@ def _make_solver(
     architecture: Architecture, inputs: int, outputs: int, variances: Sequence[Variance]
 ) -> Solver:
     widths, layout = tuple(architecture.widths), architecture.layout
+    if architecture.solver == "fixed_point":
+        return FixedPoint()
     if architecture.solver == "gradient":
         # within the largest curvature, 1 / R + 1 / Q and up to three times the last of both
         precision = sum(float(1 / variance().detach().min()) for variance in variances)

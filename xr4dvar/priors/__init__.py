@@ -19,6 +19,7 @@ from xr4dvar.priors.eof import EOFProjection as EOFProjection
 from xr4dvar.priors.latent import DecodedTerm as DecodedTerm
 from xr4dvar.priors.latent import GaussianCode as GaussianCode
 from xr4dvar.priors.two_scale import TwoScale as TwoScale
+from xr4dvar.priors.unet import UNetPrior as UNetPrior
 
 __all__ = [
     "PRIORS",
@@ -30,10 +31,12 @@ __all__ = [
     "GaussianCode",
     "NoiseLevelUNet",
     "TwoScale",
+    "UNetPrior",
 ]
 
 #: Priors by name: ``(state channels, context channels, width, layout) -> module``.
 PRIORS: dict[str, Callable[[int, int, int, Layout], nn.Module]] = {
     "bilinear": BilinearAutoEncoder,
     "two_scale": TwoScale,
+    "unet": UNetPrior,
 }
