@@ -32,6 +32,8 @@ INVALID = [
     ({"solver": "newton"}, "solver is 'newton'"),
     ({"iterations": 0}, "iterations is 0"),
     ({"iterations": 2.0}, "iterations is 2.0"),
+    ({"backpropagation": "none"}, "backpropagation is 'none'"),
+    ({"backpropagation": 0}, "backpropagation is 0"),
     ({"widths": ()}, "widths is ()"),
     ({"widths": (8, -8)}, "widths is (8, -8)"),
     ({"widths": (8.5,)}, "widths is (8.5,)"),

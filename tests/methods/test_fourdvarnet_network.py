@@ -101,6 +101,18 @@ def test_a_gradient_solver_lowers_the_cost():
     assert (after < before).all()
 
 
+def test_backpropagation_is_that_of_the_loop():
+    batch = make_batch()
+    found = {}
+    for how in ("full", "checkpointed", 1):
+        network = make_network(solver="lstm", iterations=3, backpropagation=how)
+        train_one_step(network, batch)
+        run(network, batch).square().mean().backward()
+        found[how] = {name: p.grad for name, p in network.named_parameters()}
+    torch.testing.assert_close(found["checkpointed"], found["full"], rtol=1e-3, atol=1e-6)
+    assert not torch.allclose(*(found[how]["solver.cell.leave.weight"] for how in ("full", 1)))
+
+
 def test_a_fixed_point_is_observations_and_prior_in_turn():
     """With perfect observations ``x <- M y + (1 - M) Phi(x)``."""
     network = make_network("unet", "fixed_point", iterations=4, error_variance=[[[[1e-12]]]] * 2)

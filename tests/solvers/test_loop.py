@@ -121,3 +121,69 @@ def test_state_is_handed_from_step_to_step(learned_cost, batch):
 
 def test_no_step_is_the_background(learned_cost, batch):
     assert (minimise(learned_cost, GradientDescent(0.1), batch, steps=0).x == 0).all()
+
+
+def gradients_of(cost, solver, batch, **options):
+    """Of the square of the last state, by all that is learned."""
+    modules = torch.nn.ModuleList([cost, solver])
+    modules.zero_grad()
+    state = minimise(cost, solver, batch, differentiable=True, **options)
+    state.x.square().sum().backward()
+    learned = {n: p for n, p in modules.named_parameters() if p.requires_grad}
+    return state, {name: parameter.grad for name, parameter in learned.items()}
+
+
+@pytest.mark.parametrize("name", SOLVERS)
+def test_checkpointed_gradients_are_the_same(learned_cost, batch, name):
+    solver = make_solver(name)
+    state, expected = gradients_of(learned_cost, solver, batch, steps=4)
+    other, found = gradients_of(
+        learned_cost, solver, batch, steps=4, backpropagation="checkpointed"
+    )
+    torch.testing.assert_close(other.x, state.x, rtol=0, atol=0)
+    assert other.step == 4
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+    assert all(grad.abs().max() > 0 for grad in found.values())
+
+
+@pytest.mark.parametrize("name", SOLVERS)
+def test_checkpointed_steps_keep_the_state_alone(learned_cost, batch, name):
+    """Tensors that autograd holds, parameters aside."""
+    solver = make_solver(name)
+
+    def held(steps, backpropagation):
+        alive = {}
+
+        class Held:
+            def __init__(self, tensor):
+                self.tensor = tensor.detach()
+                if not isinstance(tensor, torch.nn.Parameter):
+                    alive[id(self)] = tensor.shape
+
+            def __del__(self):
+                alive.pop(id(self), None)
+
+        with torch.autograd.graph.saved_tensors_hooks(Held, lambda box: box.tensor):
+            options = {"differentiable": True, "backpropagation": backpropagation}
+            state = minimise(learned_cost, solver, batch, steps, **options)
+        assert state.x.requires_grad  # and so the graph is there
+        return len(alive)
+
+    after = minimise(learned_cost, solver, batch, 1)
+    kept = 1 + len(tensors(after.memory))
+    assert held(5, "checkpointed") - held(4, "checkpointed") == kept
+    assert held(5, "full") - held(4, "full") > 5 * kept
+
+
+@pytest.mark.parametrize("name", SOLVERS)
+def test_truncated_gradients_are_those_of_the_last_steps(learned_cost, batch, name):
+    solver = make_solver(name)
+    first = minimise(learned_cost, solver, batch, steps=3)
+    _, expected = gradients_of(learned_cost, solver, batch, steps=2, start=first)
+    state, found = gradients_of(learned_cost, solver, batch, steps=5, backpropagation=2)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+    assert state.step == 5
+    _, whole = gradients_of(learned_cost, solver, batch, steps=5)
+    _, more = gradients_of(learned_cost, solver, batch, steps=5, backpropagation=9)
+    torch.testing.assert_close(more, whole, rtol=0, atol=0)
+    assert any(not torch.allclose(found[n], whole[n]) for n in found)

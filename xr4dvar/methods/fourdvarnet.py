@@ -59,6 +59,9 @@ class FourDVarNet:
         ``x <- M y + (1 - M) Phi(x)``, weighted by R and Q where those are known or learned.
     iterations : int
         Steps of the solver.
+    backpropagation : {"full", "checkpointed"} or int
+        Through all steps of the solver; the same with less memory and a third more time; or
+        through the last so many steps.
     widths : sequence of int, optional
         Channels of the U-Net's levels; the first is that of the LSTM's memory. Default:
         ``(64, 96, 128)`` for maps, ``(192,)`` for series.
@@ -112,6 +115,7 @@ class FourDVarNet:
     prior: PriorName | Dynamics = "bilinear"
     solver: SolverName = "unet"
     iterations: int = 2
+    backpropagation: Literal["full", "checkpointed"] | int = "full"
     widths: Sequence[int] | None = None
     depth: int | None = None
     prior_width: int = 16

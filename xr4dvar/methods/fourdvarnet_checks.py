@@ -91,6 +91,11 @@ def _check_background(
 def _check_network(method: FourDVarNet, problems: Problems) -> None:
     check_choice("solver", method.solver, get_args(SolverName), problems)
     check_count("iterations", method.iterations, problems)
+    if method.backpropagation not in ("full", "checkpointed") and not is_count(
+        method.backpropagation
+    ):
+        what = f"backpropagation is {method.backpropagation!r}"
+        problems.add(what, "use 'full', 'checkpointed' or a whole number of steps, at least 1")
     check_count("prior_width", method.prior_width, problems)
     if method.depth is not None:
         check_count("depth", method.depth, problems)

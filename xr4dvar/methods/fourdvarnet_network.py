@@ -16,7 +16,7 @@ from xr4dvar.methods.configuration import from_config
 from xr4dvar.methods.dynamics import flow_of
 from xr4dvar.priors import PRIORS, DynamicsPrior
 from xr4dvar.solvers import FixedPoint, GradientDescent, LearnedSolver, minimise
-from xr4dvar.solvers.loop import Solver, State
+from xr4dvar.solvers.loop import Backpropagation, Solver, State
 
 __all__ = ["Architecture", "FourDVarNetwork"]
 
@@ -35,6 +35,8 @@ class Architecture:
         The name of a learned one, or the configuration of a known model.
     spacing : float
         Time between states, in the model's units.
+    backpropagation
+        See `minimise`.
     error_variance, model_error_variance : nested lists, shape (V, 1, Y, X), optional
         R and Q in the network's units squared. None: learned.
     grid, fold, wraps
@@ -57,6 +59,7 @@ class Architecture:
     fold: int = 1
     wraps: bool = False
     spacing: float = 1.0
+    backpropagation: Backpropagation = "full"
     error_variance: Sequence[Any] | None = None
     model_error_variance: Sequence[Any] | None = None
 
@@ -108,6 +111,7 @@ class FourDVarNetwork(nn.Module):
             coarsen(Batch(y, weight, context), factor),
             self.architecture.iterations,
             differentiable=self.training,
+            backpropagation=self.architecture.backpropagation,
         )
         return interpolate(state.x, factor, (y.shape[-2], y.shape[-1])), state.x
 

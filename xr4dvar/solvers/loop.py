@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, TypeAlias
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from xr4dvar.batch import Batch
 from xr4dvar.cost import Cost
 from xr4dvar.errors import InputError
+from xr4dvar.solvers.recomputed import recomputed
 
-__all__ = ["Solver", "State", "minimise", "refuse_graph"]
+__all__ = ["Backpropagation", "Solver", "State", "minimise", "refuse_graph"]
+
+#: What training differentiates through: all steps, the same with less memory, or the last ones.
+Backpropagation: TypeAlias = Literal["full", "checkpointed"] | int
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,7 @@ def minimise(
     *,
     start: State | None = None,
     differentiable: bool = False,
+    backpropagation: Backpropagation = "full",
 ) -> State:
     """Run `steps` steps of `solver` on `cost`, fewer where it says that all have converged.
 
@@ -82,6 +88,9 @@ def minimise(
     differentiable : bool
         Keep the graph of all steps, so that training can differentiate through them. Else
         every step forgets the one before, and memory does not grow with the steps.
+    backpropagation : {"full", "checkpointed"} or int
+        Of what is differentiable: through all steps; the same with the state alone kept of each
+        step, which is computed once more for its gradient; or through the last so many steps.
 
     Returns
     -------
@@ -99,9 +108,13 @@ def minimise(
     """
     state = solver.init(cost, batch) if start is None else start
     for done in range(1, steps + 1):
-        state = solver.step(cost, batch, state, differentiable=differentiable)
-        if not differentiable:
-            state = replace(state, x=state.x.detach(), memory=_detach(state.memory))
+        cut = isinstance(backpropagation, int) and steps - done >= backpropagation
+        if differentiable and backpropagation == "checkpointed":
+            state = _recomputed_step(cost, solver, batch, state)
+        elif differentiable and not cut:
+            state = solver.step(cost, batch, state, differentiable=True)
+        else:
+            state = _detach(solver.step(cost, batch, state, differentiable=False))
         if state.converged is None:
             continue
         going = torch.nonzero(~state.converged)[:, 0]
@@ -122,9 +135,36 @@ def refuse_graph(solver: Solver, differentiable: bool) -> None:
         raise InputError([(what, "use a gradient solver")])
 
 
-def _detach(memory: Any) -> Any:
-    if isinstance(memory, torch.Tensor):
-        return memory.detach()
+def _detach(state: State) -> State:
+    leaves = [part.detach() for part in _leaves(state.memory)]
+    return replace(state, x=state.x.detach(), memory=_fill(state.memory, iter(leaves)))
+
+
+def _recomputed_step(cost: Cost, solver: Solver, batch: Batch, state: State) -> State:
+    """Take a step that is taken again for its gradient."""
+    memory: list[Any] = []
+
+    def run(x: Tensor, *leaves: Tensor, differentiable: bool) -> list[Tensor]:
+        before = replace(state, x=x, memory=_fill(state.memory, iter(leaves)))
+        after = solver.step(cost, batch, before, differentiable=differentiable)
+        memory[:] = [after.memory]
+        return [after.x, *_leaves(after.memory)]
+
+    modules = (part for part in (cost, solver) if isinstance(part, nn.Module))
+    parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
+    x, *leaves = recomputed(run, [state.x, *_leaves(state.memory)], parameters)
+    return State(x, state.step + 1, _fill(memory[0], iter(leaves)))
+
+
+def _leaves(memory: Any) -> list[Tensor]:
+    """The tensors that a solver takes along, in tuples or alone."""
     if isinstance(memory, tuple):
-        return tuple(_detach(part) for part in memory)
-    return memory
+        return [leaf for part in memory for leaf in _leaves(part)]
+    return [memory] if isinstance(memory, Tensor) else []
+
+
+def _fill(memory: Any, leaves: Iterator[Tensor]) -> Any:
+    """The same with other tensors, in the order of `_leaves`."""
+    if isinstance(memory, tuple):
+        return tuple(_fill(part, leaves) for part in memory)
+    return next(leaves) if isinstance(memory, Tensor) else memory
