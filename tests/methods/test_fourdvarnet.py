@@ -44,6 +44,8 @@ INVALID = [
     ({"coarsen": 1.5}, "coarsen is 1.5"),
     ({"coarsen": "no"}, "coarsen is 'no'"),
     ({"coarsen": True}, "coarsen is True"),
+    ({"shared": 0}, "shared is 0"),
+    ({"shared": False, "solver": "fixed_point"}, "a fixed point has no weights"),
     ({"redraw": "yes"}, "redraw is 'yes'"),
     ({"mirror": 1}, "mirror is 1"),
     ({"patch": {"time": 31}}, "patch is 31 along 'time', the data have 30"),
@@ -120,7 +122,13 @@ def test_good_settings_pass(settings, dims):
 
 def test_names_are_those_of_the_rooms():
     assert set(get_args(PriorName)) == set(PRIORS)
-    assert set(get_args(SolverName)) == {"unet", "lstm", "gradient", "fixed_point"}
+    assert set(get_args(SolverName)) == {
+        "unet",
+        "lstm",
+        "lstm_gradient",
+        "gradient",
+        "fixed_point",
+    }
 
 
 def test_patches_are_at_most_the_domain():

@@ -11,7 +11,7 @@ from xr4dvar.batch import Batch
 from xr4dvar.methods.fourdvarnet_network import Architecture, FourDVarNetwork
 from xr4dvar.priors import PRIORS
 
-SOLVERS = ["unet", "lstm", "gradient", "fixed_point"]
+SOLVERS = ["unet", "lstm", "lstm_gradient", "gradient", "fixed_point"]
 EVERY = list(itertools.product(PRIORS, SOLVERS))
 
 
@@ -99,6 +99,36 @@ def test_a_gradient_solver_lowers_the_cost():
     before = network.cost(torch.zeros_like(batch.y), batch)
     after = network.cost(run(network, batch), batch)
     assert (after < before).all()
+
+
+def count(module):
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+@pytest.mark.parametrize("solver", ["unet", "lstm", "lstm_gradient", "gradient"])
+def test_steps_that_share_nothing_have_weights_of_their_own(solver):
+    shared = make_network(solver=solver, iterations=3)
+    own = make_network(solver=solver, iterations=3, shared=False)
+    assert count(own.solver) == 3 * count(shared.solver)
+    assert count(own.prior) == count(shared.prior)
+    batch = make_batch()
+    before = [[p.detach().clone() for p in step.parameters()] for step in own.solver.solvers]
+    for _ in range(3):
+        train_one_step(own, batch)
+    after = [[p.detach() for p in step.parameters()] for step in own.solver.solvers]
+    for old, new in zip(before, after, strict=True):
+        assert not all(torch.equal(a, b) for a, b in zip(old, new, strict=True))
+    assert not all(torch.equal(a, b) for a, b in zip(after[0], after[2], strict=True))
+    assert torch.isfinite(run(own.eval(), batch)).all()
+
+
+def test_an_untrained_network_with_the_gradients_own_term_descends():
+    network = make_network(solver="lstm_gradient", iterations=3).eval()
+    batch = make_batch()
+    x = torch.zeros_like(batch.y)
+    for k in range(3):
+        x = x - 0.2 * (k + 1) / 3 * sum(network.cost.gradients(x, batch))
+    torch.testing.assert_close(run(network, batch), x)
 
 
 def test_backpropagation_is_that_of_the_loop():

@@ -78,6 +78,15 @@ def test_gradients_of_given_variances_are_in_units_of_their_errors(batch):
     torch.testing.assert_close(recorder.seen[1][0], seen, rtol=1e-5, atol=1e-6)
 
 
+def test_the_gradients_own_term_grows_as_that_of_the_network_fades(quadratic, batch):
+    solver = LearnedSolver(Recorder(), descent=0.3, steps=2).double()
+    found = minimise(quadratic, solver, batch, steps=3).x
+    x = torch.zeros_like(batch.y)
+    for k, share in enumerate((0.5, 1.0, 1.0)):
+        x = x - 0.5 / (k + 1) - 0.3 * share * sum(quadratic.gradients(x, batch))
+    torch.testing.assert_close(found, x, rtol=1e-6, atol=1e-6)
+
+
 @pytest.mark.parametrize("name", MAKERS)
 def test_nothing_is_kept_between_runs_or_samples(quadratic, batch, name):
     torch.manual_seed(0)

@@ -53,12 +53,14 @@ class FourDVarNet:
     prior : {"bilinear", "two_scale", "unet"} or Dynamics
         Phi: bilinear auto-encoder, two-scale prior blind to the central point, U-Net, or a known
         model such as `Lorenz63`, then ``Phi(x)_{t+1} = M(x_t)``.
-    solver : {"unet", "lstm", "gradient", "fixed_point"}
-        U-Net steps, convolutional LSTM steps as published, gradient descent with a learned
-        step size, or the prior in turn with the observations,
-        ``x <- M y + (1 - M) Phi(x)``, weighted by R and Q where those are known or learned.
+    solver : {"unet", "lstm", "lstm_gradient", "gradient", "fixed_point"}
+        U-Net steps; convolutional LSTM steps, or the same with steps down the gradient itself,
+        which count more and more; gradient descent with a learned step size; or the prior in
+        turn with the observations, ``x <- M y + (1 - M) Phi(x)``, weighted by R and Q.
     iterations : int
         Steps of the solver.
+    shared : bool
+        All steps have the same weights. False: each has its own, to be learned.
     backpropagation : {"full", "checkpointed"} or int
         Through all steps of the solver; the same with less memory and a third more time; or
         through the last so many steps.
@@ -115,6 +117,7 @@ class FourDVarNet:
     prior: PriorName | Dynamics = "bilinear"
     solver: SolverName = "unet"
     iterations: int = 2
+    shared: bool = True
     backpropagation: Literal["full", "checkpointed"] | int = "full"
     widths: Sequence[int] | None = None
     depth: int | None = None

@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 PriorName: TypeAlias = Literal["bilinear", "two_scale", "unet"]
-SolverName: TypeAlias = Literal["unet", "lstm", "gradient", "fixed_point"]
+SolverName: TypeAlias = Literal["unet", "lstm", "lstm_gradient", "gradient", "fixed_point"]
 
 #: Cells of a patch where the user does not say otherwise.
 PATCH: dict[Role, int] = {"time": 15, "y": 128, "x": 128}
@@ -96,6 +96,8 @@ def _check_network(method: FourDVarNet, problems: Problems) -> None:
     ):
         what = f"backpropagation is {method.backpropagation!r}"
         problems.add(what, "use 'full', 'checkpointed' or a whole number of steps, at least 1")
+    if method.solver == "fixed_point" and method.shared is False:
+        problems.add("shared is False, and a fixed point has no weights", "leave shared out")
     check_count("prior_width", method.prior_width, problems)
     if method.depth is not None:
         check_count("depth", method.depth, problems)
@@ -105,7 +107,7 @@ def _check_network(method: FourDVarNet, problems: Problems) -> None:
         problems.add(f"widths is {widths!r}", "use whole numbers, at least 1, such as (48, 64)")
     if method.coarsen != "auto" and not is_count(method.coarsen):
         problems.add(f"coarsen is {method.coarsen!r}", "use 'auto' or a whole number, at least 1")
-    for name in ("redraw", "mirror"):
+    for name in ("shared", "redraw", "mirror"):
         if not isinstance(value := getattr(method, name), bool):
             problems.add(f"{name} is {value!r}", "use True or False")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from xr4dvar.layout import Layout, LayoutGrid
 from xr4dvar.methods.configuration import from_config
 from xr4dvar.methods.dynamics import flow_of
 from xr4dvar.priors import PRIORS, DynamicsPrior
-from xr4dvar.solvers import FixedPoint, GradientDescent, LearnedSolver, minimise
+from xr4dvar.solvers import EachStep, FixedPoint, GradientDescent, LearnedSolver, minimise
 from xr4dvar.solvers.loop import Backpropagation, Solver, State
 
 __all__ = ["Architecture", "FourDVarNetwork"]
@@ -35,6 +36,8 @@ class Architecture:
         The name of a learned one, or the configuration of a known model.
     spacing : float
         Time between states, in the model's units.
+    shared : bool
+        Whether all steps of the solver have the same weights.
     backpropagation
         See `minimise`.
     error_variance, model_error_variance : nested lists, shape (V, 1, Y, X), optional
@@ -59,6 +62,7 @@ class Architecture:
     fold: int = 1
     wraps: bool = False
     spacing: float = 1.0
+    shared: bool = True
     backpropagation: Backpropagation = "full"
     error_variance: Sequence[Any] | None = None
     model_error_variance: Sequence[Any] | None = None
@@ -90,9 +94,10 @@ class FourDVarNetwork(nn.Module):
         model_error = _make_variance(architecture.model_error_variance, architecture.variables)
         self.cost = Cost([ObservationTerm(error), PriorTerm(self.prior, model_error)])
         # gradients of both terms, the state, the weight of the observations, the context
-        self.solver: Solver = _make_solver(
-            architecture, 4 * state + context, state, (error, model_error)
-        )
+        make = partial(_make_solver, architecture, 4 * state + context, state, (error, model_error))
+        self.solver: Solver = make()
+        if not architecture.shared:
+            self.solver = EachStep([make() for _ in range(architecture.iterations)])
 
     def forward(self, y: Tensor, weight: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         """Give the increment, and the state on the grid where it was solved.
@@ -136,14 +141,17 @@ def _make_variance(given: Sequence[Any] | None, variables: int) -> Variance:
 
 def _make_solver(
     architecture: Architecture, inputs: int, outputs: int, variances: Sequence[Variance]
-) -> Solver:
+) -> FixedPoint | GradientDescent | LearnedSolver:
     widths, layout = tuple(architecture.widths), architecture.layout
+    # within the largest curvature, 1 / R + 1 / Q and up to three times the last of both
+    step = 0.4 / sum(float(1 / variance().detach().min()) for variance in variances)
     if architecture.solver == "fixed_point":
         return FixedPoint()
     if architecture.solver == "gradient":
-        # within the largest curvature, 1 / R + 1 / Q and up to three times the last of both
-        precision = sum(float(1 / variance().detach().min()) for variance in variances)
-        return GradientDescent(0.4 / precision, learned=True)
-    if architecture.solver == "lstm":
-        return LearnedSolver.lstm(inputs, outputs, widths[0], layout)
+        return GradientDescent(step, learned=True)
+    if architecture.solver.startswith("lstm"):
+        descent = step if architecture.solver == "lstm_gradient" else None
+        return LearnedSolver.lstm(
+            inputs, outputs, widths[0], layout, descent, architecture.iterations
+        )
     return LearnedSolver.unet(inputs, outputs, widths, architecture.depth, layout)

@@ -8,6 +8,7 @@ estimate or else at zero; ``step(cost, batch, state, differentiable=...)`` gives
 from xr4dvar.solvers.adam import Adam as Adam
 from xr4dvar.solvers.curve import CostCurve as CostCurve
 from xr4dvar.solvers.curve import cost_curve as cost_curve
+from xr4dvar.solvers.each_step import EachStep as EachStep
 from xr4dvar.solvers.fixed_point import FixedPoint as FixedPoint
 from xr4dvar.solvers.gauss_newton import GaussNewton as GaussNewton
 from xr4dvar.solvers.gradient import GradientDescent as GradientDescent
@@ -23,6 +24,7 @@ __all__ = [
     "LBFGS",
     "Adam",
     "CostCurve",
+    "EachStep",
     "FixedPoint",
     "GaussNewton",
     "GaussNewtonCG",

@@ -25,6 +25,10 @@ class LearnedSolver(nn.Module):
         Recurrent network ``(input, memory) -> (update, memory)`` on images.
     layout : Layout, optional
         From states to images.
+    descent : float, optional
+        First step s down the gradient of the cost, which training may change. Not given: none.
+    steps : int
+        Steps K that are taken, where `descent` is given.
 
     Notes
     -----
@@ -38,17 +42,36 @@ class LearnedSolver(nn.Module):
     (Fablet et al. 2021, https://doi.org/10.1029/2021MS002572, feed their sum). Where the variance
     of a term is given, its gradient is multiplied by its standard deviation: errors that are
     known to be small make gradients too large for a network.
+
+    With `descent` the network has its say first and the gradient g of the whole cost in the end
+    (the authors' code, https://github.com/CIA-Oceanix/4dvarnet-starter), for k = 0, ..., K - 1
+
+    .. math:: x \leftarrow x - \frac{d}{k + 1} - s \frac{k + 1}{K} g
     """
 
-    def __init__(self, cell: nn.Module, layout: Layout = MAPS):
+    def __init__(
+        self, cell: nn.Module, layout: Layout = MAPS, descent: float | None = None, steps: int = 1
+    ):
         super().__init__()
         self.cell = cell
         self.layout = layout
+        self.steps = steps
+        self.log_descent = None
+        if descent is not None:
+            self.log_descent = nn.Parameter(torch.tensor(descent).log())
 
     @classmethod
-    def lstm(cls, inputs: int, outputs: int, hidden: int, layout: Layout = MAPS) -> LearnedSolver:
+    def lstm(
+        cls,
+        inputs: int,
+        outputs: int,
+        hidden: int,
+        layout: Layout = MAPS,
+        descent: float | None = None,
+        steps: int = 1,
+    ) -> LearnedSolver:
         """Make one with a convolutional LSTM, as in 4DVarNet."""
-        return cls(_LSTMCell(inputs, outputs, hidden, layout), layout)
+        return cls(_LSTMCell(inputs, outputs, hidden, layout), layout, descent, steps)
 
     @classmethod
     def unet(
@@ -70,17 +93,15 @@ class LearnedSolver(nn.Module):
         self, cost: Cost, batch: Batch, state: State, *, differentiable: bool = False
     ) -> State:
         """Take one learned step."""
-        gradients = [
-            gradient * _unit(term)
-            for term, gradient in zip(
-                cost.terms,
-                cost.gradients(state.x, batch, differentiable=differentiable),
-                strict=True,
-            )
-        ]
-        image = self.layout.join(*gradients, state.x, batch.weight, batch.context)
+        gradients = cost.gradients(state.x, batch, differentiable=differentiable)
+        seen = [g * _unit(term) for term, g in zip(cost.terms, gradients, strict=True)]
+        image = self.layout.join(*seen, state.x, batch.weight, batch.context)
         update, memory = self.cell(image, state.memory)
-        return State(state.x - self.layout.back(update, state.x), state.step + 1, memory)
+        change, number = self.layout.back(update, state.x), state.step + 1
+        if self.log_descent is not None:
+            share = min(1.0, number / self.steps) * self.log_descent.exp()
+            change = change / number + share * torch.stack(gradients).sum(0)
+        return State(state.x - change, number, memory)
 
 
 def _unit(term: nn.Module) -> Tensor | float:
