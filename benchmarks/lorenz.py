@@ -112,7 +112,14 @@ def lorenz63_x(test: xr.Dataset, options: argparse.Namespace) -> Iterator[Row]:
     for name, network in {
         "4DVarNet, learned prior": {},
         "4DVarNet, Lorenz-63 as prior": {"prior": model},
-        "direct network": {"iterations": 1, "depth": 8},
+        "direct network, U-Net": {"prior": None, "iterations": 1, "depth": 8},
+        "direct network, LSTM both ways": {
+            "prior": None,
+            "iterations": 1,
+            "solver": "recurrent",
+            "widths": (128,),
+            "depth": 2,
+        },
     }.items():
         yield from learned(name, network, data, shown, options)
     yield from fixed_point(test, options)

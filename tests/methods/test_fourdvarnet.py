@@ -28,7 +28,11 @@ def problems_of(*, training=None, **settings):
 
 INVALID = [
     ({"prior": "resnet"}, "prior is 'resnet'"),
-    ({"prior": None}, "prior is None"),
+    ({"prior": None, "solver": "gradient"}, "prior is None, and solver 'gradient'"),
+    ({"prior": None, "solver": "fixed_point"}, "prior is None, and solver 'fixed_point'"),
+    ({"prior": None, "model_error_variance": 1.0}, "model_error_variance is given without"),
+    ({"prior": None, "loss": {"variational": 1.0}}, "the loss 'variational' is one of the prior"),
+    ({"solver": "recurrent"}, "solver is 'recurrent', which is one of series"),
     ({"solver": "newton"}, "solver is 'newton'"),
     ({"iterations": 0}, "iterations is 0"),
     ({"iterations": 2.0}, "iterations is 2.0"),
@@ -126,6 +130,7 @@ def test_names_are_those_of_the_rooms():
         "unet",
         "lstm",
         "lstm_gradient",
+        "recurrent",
         "gradient",
         "fixed_point",
     }
@@ -163,6 +168,13 @@ def test_losses_have_documented_defaults():
         "regularisation": 0,
         "variational": 0.0,
     }
+
+
+def test_without_a_prior_no_loss_is_one_of_it():
+    weights = xv.FourDVarNet(prior=None).loss_weights
+    assert weights == {
+        "supervised": 1.0, "gradient": 0.0, "regularisation": 0.0, "variational": 0.0
+    }  # fmt: skip
 
 
 def test_nothing_is_known_before_training():

@@ -101,6 +101,20 @@ def test_a_gradient_solver_lowers_the_cost():
     assert (after < before).all()
 
 
+@pytest.mark.parametrize("solver", ["unet", "lstm"])
+def test_without_a_prior_it_is_a_network_of_what_was_observed(solver):
+    network = make_network(None, solver, context=2, iterations=1)
+    batch = make_batch()
+    train_one_step(network, batch)
+    assert network.prior is None
+    image = [-batch.weight * batch.y, 0 * batch.y, batch.weight, batch.context]
+    image = torch.cat([field.flatten(1, 2) for field in image], 1)
+    r = network.cost.terms[0].variance().detach().flatten().repeat_interleave(3)
+    image[:, :6] /= r[:, None, None]
+    expected, _ = network.solver.cell(image, None)
+    torch.testing.assert_close(run(network.eval(), batch), -expected.view_as(batch.y))
+
+
 def count(module):
     return sum(parameter.numel() for parameter in module.parameters())
 

@@ -231,3 +231,14 @@ def test_the_cost_alone_hides_nothing_and_is_what_validates(ds, monkeypatch):
     assert all(np.isnan(one.target).all() for one in shown)
     assert "background_loss" not in history.attrs
     assert np.isfinite(history.validation_loss).all()
+
+
+@pytest.mark.parametrize("solver", ["unet", "recurrent"])
+def test_direct_networks_of_series(ds, solver):
+    direct = replace(
+        SERIES, prior=None, solver=solver, iterations=1, training=replace(SHORT, steps=150)
+    )
+    model = ds.obs.fourdvar.fit(direct, ds.truth)
+    test = lorenz63(seed=1)
+    maps = test.obs.fourdvar.reconstruct(model)
+    assert float(((maps - test.truth) ** 2).mean() / test.truth.var()) < 0.2

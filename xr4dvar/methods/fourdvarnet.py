@@ -50,13 +50,15 @@ class FourDVarNet:
     overlap : mapping of str to int, optional
         Cells by which neighbouring patches overlap in `reconstruct`. Default: two thirds of the
         patch in time, a quarter in y and x.
-    prior : {"bilinear", "two_scale", "unet"} or Dynamics
+    prior : {"bilinear", "two_scale", "unet"}, Dynamics or None
         Phi: bilinear auto-encoder, two-scale prior blind to the central point, U-Net, or a known
-        model such as `Lorenz63`, then ``Phi(x)_{t+1} = M(x_t)``.
-    solver : {"unet", "lstm", "lstm_gradient", "gradient", "fixed_point"}
+        model such as `Lorenz63`, then ``Phi(x)_{t+1} = M(x_t)``. None: the cost is that of the
+        observations alone; with one iteration, a network that maps them directly.
+    solver : {"unet", "lstm", "lstm_gradient", "recurrent", "gradient", "fixed_point"}
         U-Net steps; convolutional LSTM steps, or the same with steps down the gradient itself,
-        which count more and more; gradient descent with a learned step size; or the prior in
-        turn with the observations, ``x <- M y + (1 - M) Phi(x)``, weighted by R and Q.
+        which count more and more; of series, an LSTM along time, both ways; gradient descent with
+        a learned step size; or the prior in turn with the observations,
+        ``x <- M y + (1 - M) Phi(x)``, weighted by R and Q.
     iterations : int
         Steps of the solver.
     shared : bool
@@ -68,7 +70,8 @@ class FourDVarNet:
         Channels of the U-Net's levels; the first is that of the LSTM's memory. Default:
         ``(64, 96, 128)`` for maps, ``(192,)`` for series.
     depth : int, optional
-        Residual blocks of each level of the U-Net. Default: 1 for maps, 4 for series.
+        Residual blocks of each level of the U-Net, layers of the LSTM along time. Default: 1 for
+        maps, 4 for series.
     prior_width : int
         Channels inside the prior.
     coarsen : "auto" or int
@@ -114,7 +117,7 @@ class FourDVarNet:
     background: Method | None = field(default_factory=OptimalInterpolation)
     patch: Mapping[str, int] | None = None
     overlap: Mapping[str, int] | None = None
-    prior: PriorName | Dynamics = "bilinear"
+    prior: PriorName | Dynamics | None = "bilinear"
     solver: SolverName = "unet"
     iterations: int = 2
     shared: bool = True
@@ -137,7 +140,8 @@ class FourDVarNet:
     @property
     def loss_weights(self) -> dict[str, float]:
         """The weights of all losses, with their defaults."""
-        return {**LOSSES, **(self.loss or {})}
+        none = {"regularisation": 0.0} if self.prior is None else {}
+        return {**LOSSES, **none, **(self.loss or {})}
 
     def check(self, grid: Grid, names: Sequence[str]) -> None:
         """Raise one `InputError` if the configuration cannot be used on the grid."""

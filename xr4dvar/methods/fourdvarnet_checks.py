@@ -28,8 +28,12 @@ __all__ = [
 ]
 
 PriorName: TypeAlias = Literal["bilinear", "two_scale", "unet"]
-SolverName: TypeAlias = Literal["unet", "lstm", "lstm_gradient", "gradient", "fixed_point"]
+SolverName: TypeAlias = Literal[
+    "unet", "lstm", "lstm_gradient", "recurrent", "gradient", "fixed_point"
+]
 
+#: Solvers that are networks, which can do without a prior.
+NETWORKS = ("unet", "lstm", "recurrent")
 #: Cells of a patch where the user does not say otherwise.
 PATCH: dict[Role, int] = {"time": 15, "y": 128, "x": 128}
 #: Times of a patch of a series.
@@ -60,6 +64,8 @@ def check_fourdvarnet(method: FourDVarNet, grid: Grid, names: Sequence[str]) -> 
     """Raise one `InputError` with every setting of `method` that cannot be used on the grid."""
     problems = Problems()
     _check_network(method, problems)
+    if method.solver == "recurrent" and layout_grid(grid) != "time":
+        problems.add("solver is 'recurrent', which is one of series", "use 'unet'")
     _check_prior(method, grid, names, problems)
     _check_losses(method, problems)
     _check_variances(method, grid, names, problems)
@@ -114,6 +120,9 @@ def _check_network(method: FourDVarNet, problems: Problems) -> None:
 
 def _check_prior(method: FourDVarNet, grid: Grid, names: Sequence[str], problems: Problems) -> None:
     prior: object = method.prior
+    if prior is None:
+        _check_direct(method, problems)
+        return
     if not isinstance(prior, Dynamics):
         check_choice("prior", prior, get_args(PriorName), problems)
         return
@@ -128,6 +137,18 @@ def _check_prior(method: FourDVarNet, grid: Grid, names: Sequence[str], problems
     if layout_grid(grid) == "y-x" and method.coarsen != 1:
         what = f"coarsen is {method.coarsen!r}, and a model as prior has a grid of its own"
         problems.add(what, "give coarsen=1")
+
+
+def _check_direct(method: FourDVarNet, problems: Problems) -> None:
+    """Note what needs a prior where there is none."""
+    if method.solver not in NETWORKS:
+        what = f"prior is None, and solver {method.solver!r} has the cost alone to go by"
+        problems.add(what, f"use one of {', '.join(map(repr, NETWORKS))}, or give a prior")
+    if method.model_error_variance is not None:
+        problems.add("model_error_variance is given without a prior", "leave it out")
+    for name in ("regularisation", "variational"):
+        if (method.loss or {}).get(name):
+            problems.add(f"the loss {name!r} is one of the prior", "leave it out, or give a prior")
 
 
 def _check_losses(method: FourDVarNet, problems: Problems) -> None:

@@ -14,7 +14,7 @@ from xr4dvar.methods.base import FitOptions, Parameters, Patches, Solver
 from xr4dvar.methods.climate import free_run
 from xr4dvar.methods.configuration import to_config
 from xr4dvar.methods.device import choose_device, one_at_a_time
-from xr4dvar.methods.dynamics import components, flow_of
+from xr4dvar.methods.dynamics import Dynamics, components, flow_of
 from xr4dvar.methods.fourdvarnet_checks import layout_grid
 from xr4dvar.methods.fourdvarnet_network import Architecture, FourDVarNetwork
 from xr4dvar.methods.fourdvarnet_objective import Objective, needs_target
@@ -112,7 +112,7 @@ def _design(
         variables=len(data.names),
         times=patch.get("time", 1),
         context=0 if sampler.background is None else len(data.names),
-        prior=method.prior if isinstance(method.prior, str) else to_config(method.prior),
+        prior=to_config(method.prior),
         solver=method.solver,
         iterations=method.iterations,
         widths=list(widths),
@@ -134,7 +134,7 @@ def _design(
 
 def _climate(method: FourDVarNet, data: TrainingData, seed: int) -> FloatArray | None:
     """States (n, V, 1, Y, X) of a free run of the model that is the prior, if one is."""
-    if isinstance(method.prior, str):
+    if not isinstance(method.prior, Dynamics):
         return None
     step = flow_of(method.prior, data.grid["time"].spacing)
     states = free_run(step, components(data.grid, data.names), CLIMATE, seed)

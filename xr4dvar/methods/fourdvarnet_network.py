@@ -33,7 +33,7 @@ class Architecture:
     context : int
         Known fields beside the state.
     prior
-        The name of a learned one, or the configuration of a known model.
+        The name of a learned one, the configuration of a known model, or None.
     spacing : float
         Time between states, in the model's units.
     shared : bool
@@ -49,7 +49,7 @@ class Architecture:
     variables: int
     times: int
     context: int
-    prior: str | Mapping[str, Any]
+    prior: str | Mapping[str, Any] | None
     solver: str
     iterations: int
     widths: Sequence[int]
@@ -89,12 +89,19 @@ class FourDVarNetwork(nn.Module):
         self.architecture = architecture
         state = architecture.channels(architecture.variables)
         context = architecture.channels(architecture.context)
-        self.prior = _make_prior(architecture, state, context)
-        error = _make_variance(architecture.error_variance, architecture.variables)
-        model_error = _make_variance(architecture.model_error_variance, architecture.variables)
-        self.cost = Cost([ObservationTerm(error), PriorTerm(self.prior, model_error)])
-        # gradients of both terms, the state, the weight of the observations, the context
-        make = partial(_make_solver, architecture, 4 * state + context, state, (error, model_error))
+        self.prior = None
+        variances = [_make_variance(architecture.error_variance, architecture.variables)]
+        terms: list[nn.Module] = [ObservationTerm(variances[0])]
+        if architecture.prior is not None:
+            variances.append(
+                _make_variance(architecture.model_error_variance, architecture.variables)
+            )
+            self.prior = _make_prior(architecture.prior, architecture, state, context)
+            terms.append(PriorTerm(self.prior, variances[1]))
+        self.cost = Cost(terms)
+        # gradients of the terms, the state, the weight of the observations, the context
+        inputs = (len(terms) + 2) * state + context
+        make = partial(_make_solver, architecture, inputs, state, variances)
         self.solver: Solver = make()
         if not architecture.shared:
             self.solver = EachStep([make() for _ in range(architecture.iterations)])
@@ -122,15 +129,18 @@ class FourDVarNetwork(nn.Module):
 
     def prior_misfit(self, x: Tensor, coarse: Batch) -> Tensor:
         """Mean of ``(x - Phi(x))^2`` over the cells of each sample, shape (B,)."""
+        if self.prior is None:
+            return x.new_zeros(len(x))
         misfit: Tensor = (x - self.prior(x, coarse.context)) ** 2
         return misfit.flatten(1).mean(1)
 
 
-def _make_prior(architecture: Architecture, state: int, context: int) -> nn.Module:
-    if isinstance(architecture.prior, str):
-        make = PRIORS[architecture.prior]
-        return make(state, context, architecture.prior_width, architecture.layout)
-    step = flow_of(from_config(architecture.prior), architecture.spacing)
+def _make_prior(
+    prior: str | Mapping[str, Any], architecture: Architecture, state: int, context: int
+) -> nn.Module:
+    if isinstance(prior, str):
+        return PRIORS[prior](state, context, architecture.prior_width, architecture.layout)
+    step = flow_of(from_config(prior), architecture.spacing)
     shape = architecture.variables, 1, architecture.y, architecture.x
     return DynamicsPrior(step, torch.zeros(shape), torch.ones(shape))
 
@@ -154,4 +164,6 @@ def _make_solver(
         return LearnedSolver.lstm(
             inputs, outputs, widths[0], layout, descent, architecture.iterations
         )
+    if architecture.solver == "recurrent":
+        return LearnedSolver.recurrent(inputs, outputs, widths[0], architecture.depth, layout)
     return LearnedSolver.unet(inputs, outputs, widths, architecture.depth, layout)

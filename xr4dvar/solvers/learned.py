@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from xr4dvar.batch import Batch
 from xr4dvar.cost import Cost, Variance
 from xr4dvar.layout import MAPS, Layout
-from xr4dvar.networks import ConvLSTM, Convolution, UNet
+from xr4dvar.networks import ConvLSTM, Convolution, Recurrent, UNet
 from xr4dvar.solvers.loop import State
 
 __all__ = ["LearnedSolver"]
@@ -85,6 +85,13 @@ class LearnedSolver(nn.Module):
         """Make one with a U-Net, which sees far at little cost, and no memory."""
         return cls(_UNetCell(UNet(inputs, outputs, widths, depth, layout)), layout)
 
+    @classmethod
+    def recurrent(
+        cls, inputs: int, outputs: int, hidden: int, depth: int = 1, layout: Layout = MAPS
+    ) -> LearnedSolver:
+        """Make one with a recurrent network along series, both ways, which sees all of them."""
+        return cls(_RecurrentCell(Recurrent(inputs, outputs, hidden, depth)), layout)
+
     def init(self, cost: Cost, batch: Batch, x: Tensor | None = None) -> State:
         """Start from an estimate; else from zero, the background of an increment."""
         return State(torch.zeros_like(batch.y) if x is None else x)
@@ -135,3 +142,14 @@ class _UNetCell(nn.Module):
 
     def forward(self, x: Tensor, memory: None) -> tuple[Tensor, None]:
         return self.unet(x), None
+
+
+class _RecurrentCell(nn.Module):
+    """Its memory is along the series, and none from step to step."""
+
+    def __init__(self, recurrent: Recurrent):
+        super().__init__()
+        self.recurrent = recurrent
+
+    def forward(self, x: Tensor, memory: None) -> tuple[Tensor, None]:
+        return self.recurrent(x), None
