@@ -120,6 +120,7 @@ def lorenz63_x(test: xr.Dataset, options: argparse.Namespace) -> Iterator[Row]:
             "widths": (128,),
             "depth": 2,
         },
+        "DAN (a filter)": {"method": xv.DataAssimilationNetwork, "width": 128},
     }.items():
         yield from learned(name, network, data, shown, options)
     yield from fixed_point(test, options)
@@ -137,7 +138,7 @@ def fixed_point(test: xr.Dataset, options: argparse.Namespace) -> Iterator[Row]:
         "prior": "unet",
         "prior_width": 128,
         "solver": "fixed_point",
-        "iterations": 4,
+        "iterations": 3,
         "error_variance": 1e-4,
         "loss": {"regularisation": 0.0},
     }
@@ -222,9 +223,11 @@ def learned(
         averaging=0.998,
         patience=1000,
     )
-    network = {"widths": (256,), **network}
-    method = xv.FourDVarNet(background=None, training=training, **network)
-    model = fit(name, method, data, **settings)
+    network = dict(network)
+    kind = network.pop("method", xv.FourDVarNet)
+    if kind is xv.FourDVarNet:
+        network = {"background": None, "widths": (256,), **network}
+    model = fit(name, kind(training=training, **network), data, **settings)
     yield name, lambda: shown.fourdvar.reconstruct(model, **settings), numbers(model)
 
 

@@ -73,7 +73,7 @@ def reconstruct(
         for `OptimalInterpolation`, also as a background.
     error : bool
         Also give the standard deviation of the error of each map, for methods that know it
-        (`OptimalInterpolation`, `FourDVar`).
+        (`OptimalInterpolation`, `FourDVar`, `DataAssimilationNetwork`).
     ensemble : int, optional
         Give that many members of what the truth may be, along a first dimension ``member``, in
         place of one map; for methods that can draw them (`FourDVar`).

@@ -19,6 +19,7 @@ from xr4dvar.methods.base import (
 )
 from xr4dvar.methods.configuration import from_config, to_config
 from xr4dvar.methods.cycled import Cycled
+from xr4dvar.methods.dan import DataAssimilationNetwork
 from xr4dvar.methods.dynamics import ODE, Dynamics, Lorenz63, Lorenz96
 from xr4dvar.methods.fourdvar import FourDVar
 from xr4dvar.methods.fourdvarnet import FourDVarNet
@@ -32,6 +33,7 @@ __all__ = [
     "ODE",
     "AutoEncoder",
     "Cycled",
+    "DataAssimilationNetwork",
     "Denoiser",
     "Dynamics",
     "EOFs",

@@ -22,6 +22,7 @@ __all__ = [
     "Lorenz63",
     "Lorenz96",
     "check_chain",
+    "check_even",
     "components",
     "flow_of",
 ]
@@ -192,15 +193,7 @@ def check_chain(dynamics: Dynamics, grid: Grid, names: Sequence[str], problems: 
     bool
         Whether they have the model's components.
     """
-    if "time" not in grid.roles:
-        problems.add("the data have no time axis", "name it, dims={'time': ...}")
-    elif not grid["time"].uniform:
-        name = grid["time"].name
-        problems.add(
-            f"{name!r} is not evenly spaced, and a model goes on in even steps",
-            f"put the observations on a finer, even axis: obs.reindex({name}=...) "
-            "leaves the times between without observations",
-        )
+    check_even(grid, "a model", problems)
     size, wanted = components(grid, names), dynamics.components
     if wanted is None or wanted == size:
         return True
@@ -210,6 +203,19 @@ def check_chain(dynamics: Dynamics, grid: Grid, names: Sequence[str], problems: 
         "or give a Dataset of one variable a component",
     )
     return False
+
+
+def check_even(grid: Grid, who: str, problems: Problems) -> None:
+    """Note times that are not there, or not evenly spaced."""
+    if "time" not in grid.roles:
+        problems.add("the data have no time axis", "name it, dims={'time': ...}")
+    elif not grid["time"].uniform:
+        name = grid["time"].name
+        problems.add(
+            f"{name!r} is not evenly spaced, and {who} goes on in even steps",
+            f"put the observations on a finer, even axis: obs.reindex({name}=...) "
+            "leaves the times between without observations",
+        )
 
 
 def flow_of(dynamics: Dynamics, spacing: float) -> Step:

@@ -1,0 +1,119 @@
+"""A data assimilation network: a filter that is learned, with the density of its error."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from xr4dvar.arguments import check_count
+from xr4dvar.errors import Problems
+from xr4dvar.labels import Grid
+from xr4dvar.methods.base import FitOptions, Parameters, Solver, Window
+from xr4dvar.methods.dynamics import check_even, components
+from xr4dvar.methods.training_data import TrainingData
+from xr4dvar.methods.training_options import Training
+from xr4dvar.types import Role
+
+__all__ = ["DataAssimilationNetwork"]
+
+#: Most numbers of a state: a Gaussian has half their square.
+MOST_COMPONENTS = 200
+#: Times that are learned from at once, where the user does not say otherwise.
+TIMES = 256
+
+
+@dataclass(frozen=True)
+class DataAssimilationNetwork:
+    r"""A recurrent network that goes through time as a Kalman filter does, learned from states.
+
+    A memory is moved on from time to time, and takes in what is observed there; a Gaussian of the
+    state is read from it before and after. The network is trained to make the true states likely,
+
+    .. math:: -\sum_t \log q^b_t(x_t) + \log q^a_t(x_t),
+
+    so that it learns moments, not only means, and no Gaussian filter can score better than the
+    Kalman filter where that is optimal. The map is the mean after the observations of each time;
+    later ones do not count, unlike in 4DVar. ``error=True`` gives its standard deviation.
+
+    A state is all that the data hold at one time. It is for small ones, and needs a target.
+
+    Parameters
+    ----------
+    width : int
+        Numbers of the memory.
+    depth : int
+        Hidden layers of each of the two networks that change it.
+    times : int, optional
+        Times that are learned from at once, at most those of the data. Default: 256.
+    training : Training
+        How long and how fast to learn.
+
+    References
+    ----------
+    Boudier et al. 2020, https://arxiv.org/abs/2010.09694
+
+    Examples
+    --------
+    >>> ds = xv.datasets.lorenz63(windows=20, steps=20, first=0, last=19, every=2)
+    >>> short = xv.Training(steps=5, steps_per_epoch=5)
+    >>> method = xv.DataAssimilationNetwork(width=8, training=short)
+    >>> model = ds.obs.fourdvar.fit(method, ds.truth)
+    >>> sorted(ds.obs.fourdvar.reconstruct(model, error=True))
+    ['obs', 'obs_error']
+    """
+
+    width: int = 64
+    depth: int = 1
+    times: int | None = None
+    training: Training = field(default_factory=Training)
+
+    background: ClassVar[None] = None
+
+    def check(self, grid: Grid, names: Sequence[str]) -> None:
+        """Raise one `InputError` if a setting or the data cannot be used."""
+        problems = Problems()
+        check_count("width", self.width, problems)
+        check_count("depth", self.depth, problems)
+        if self.times is not None:
+            check_count("times", self.times, problems)
+        training: object = self.training
+        if isinstance(training, Training):
+            training.check(problems)
+        else:
+            problems.add(f"training is {training!r}", "give xr4dvar.Training(...)")
+        check_even(grid, "a filter", problems)
+        if (size := components(grid, names)) > MOST_COMPONENTS:
+            what = f"a state has {size} numbers, and its Gaussian {size * (size + 3) // 2}"
+            problems.add(what, f"use FourDVarNet, or states of at most {MOST_COMPONENTS} numbers")
+        problems.raise_if_any()
+
+    def known(self, grid: Grid, names: Sequence[str]) -> None:
+        """Nothing is known before training."""
+
+    def windows(self, grid: Grid, parameters: Parameters) -> dict[Role, Window]:
+        """Give the whole of time and of the state; for training, the times learned from."""
+        sizes = {role: grid[role].size for role in grid.roles}
+        if not parameters.settings:
+            sizes["time"] = min(self.times or TIMES, sizes["time"])
+        return {role: Window(size, size) for role, size in sizes.items()}
+
+    def fit(
+        self, data: TrainingData, options: FitOptions, background: Solver | None = None
+    ) -> Parameters:
+        """Train the network."""
+        from xr4dvar.methods.dan_fit import fit_dan
+
+        return fit_dan(self, data, options)
+
+    def solver_for(self, parameters: Parameters, device: str) -> Solver:
+        """Give the function from windows to the means of the filter."""
+        from xr4dvar.methods.dan_fit import make_solver
+
+        return make_solver(parameters, device)
+
+    def error_solver_for(self, parameters: Parameters, device: str) -> Solver:
+        """Give the function from windows to the standard deviation of their maps' errors."""
+        from xr4dvar.methods.dan_fit import make_error_solver
+
+        return make_error_solver(parameters, device)

@@ -1,0 +1,149 @@
+"""Fitting a data assimilation network, and filtering with it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from xr4dvar.chain import from_states, to_states
+from xr4dvar.errors import InputError
+from xr4dvar.methods.base import FitOptions, Parameters, Patches, Solver
+from xr4dvar.methods.dan_network import (
+    Architecture,
+    FilterNetwork,
+    minus_log_density,
+    standard_deviation,
+)
+from xr4dvar.methods.device import choose_device, one_at_a_time
+from xr4dvar.methods.dynamics import components
+from xr4dvar.methods.patch_sampler import PatchSampler, Sample, validation_patches
+from xr4dvar.methods.training import train
+from xr4dvar.methods.training_data import TrainingData
+from xr4dvar.types import FloatArray
+
+if TYPE_CHECKING:
+    from xr4dvar.methods.dan import DataAssimilationNetwork
+
+#: States that mean and spread are taken from.
+STATISTICS = 10_000
+
+
+class States:
+    """Chains of scaled states (B, T, n) of patches (B, V, T, Y, X), and back."""
+
+    def __init__(self, mean: list[float], spread: list[float]):
+        self.settings = {"mean": mean, "spread": spread}
+        self.mean, self.spread = (np.array(values, dtype=np.float32) for values in (mean, spread))
+
+    @classmethod
+    def estimate(cls, sampler: PatchSampler) -> States:
+        """From the statistics of the targets of the first steps."""
+        found: list[FloatArray] = []
+        while sum(map(len, found)) < STATISTICS:
+            found.append(_chain(sampler.sample(len(found)).target).flatten(0, 1).numpy())
+        states = np.concatenate(found)
+        if not np.isfinite(states).all(1).any():
+            what = "at no time are all components of the target known"
+            fix = "leave those that are never known out of the observations and of the target"
+            raise InputError([(what, fix)])
+        spread = np.nanstd(states, 0)
+        spread = np.where(spread > 0, spread, 1.0)
+        return cls(np.nanmean(states, 0).tolist(), spread.tolist())
+
+    def scaled(self, fields: FloatArray, device: torch.device) -> Tensor:
+        """Anomalies in units of the spread; NaN stays."""
+        states = (_chain(fields).numpy() - self.mean) / self.spread
+        return torch.as_tensor(states, dtype=torch.float32, device=device)
+
+
+def _chain(fields: FloatArray) -> Tensor:
+    return to_states(torch.from_numpy(np.ascontiguousarray(fields)))
+
+
+def fit_dan(method: DataAssimilationNetwork, data: TrainingData, options: FitOptions) -> Parameters:
+    """Train the network of `method` on `data`."""
+    if not data.supervised:
+        what = "a data assimilation network learns from true states, and there is no target"
+        raise InputError([(what, "give target=, or use FourDVarNet")])
+    patch = {role: window.patch for role, window in method.windows(data.grid, Parameters()).items()}
+    size = method.training.batch_size
+    sampler = PatchSampler(data, None, patch, patch, size, options.seed, kept=size, fresh=size)
+    states = States.estimate(sampler)
+    architecture = Architecture(components(data.grid, data.names), method.width, method.depth)
+    with torch.random.fork_rng():  # the user's own random numbers stay as they were
+        torch.manual_seed(options.seed)
+        network = FilterNetwork(architecture)
+    held_out = validation_patches(data, None, patch, patch, options.seed, patch)
+
+    def loss(network: nn.Module, sample: Sample) -> tuple[Tensor, dict[str, Tensor]]:
+        return _loss(network, sample, states)
+
+    def validate(network: nn.Module) -> float:
+        with torch.no_grad():
+            return float(torch.cat([loss(network, sample)[0] for sample in held_out]).mean())
+
+    identity = {
+        "method": asdict(method),
+        "seed": options.seed,
+        "shape": data.shape,
+        "train": data.train,
+        "validation": data.validation,
+        "mean": [f"{value:.4g}" for value in states.settings["mean"]],
+    }
+    weights, history = train(
+        network, loss, sampler.sample, validate, method.training, options, identity
+    )
+    settings = {"architecture": asdict(architecture), "states": states.settings}
+    return Parameters(settings, weights, history)
+
+
+def _loss(network: nn.Module, sample: Sample, states: States) -> tuple[Tensor, dict[str, Tensor]]:
+    """Minus the log-likelihood of the true states, mean over the times where all is known."""
+    device = next(network.parameters()).device
+    truth = states.scaled(sample.target, device)
+    known = torch.isfinite(truth).all(-1)
+    mean, root = network(*_observed(sample.patches.y, states, device))
+    each = minus_log_density(torch.where(known[..., None], truth, 0.0), mean, root)
+    before, after = torch.where(known, each, 0.0).sum(-1) / known.sum(-1).clamp(min=1)
+    return before + after, {"before": before, "after": after}
+
+
+def _observed(y: FloatArray, states: States, device: torch.device) -> tuple[Tensor, Tensor]:
+    scaled = states.scaled(y, device)
+    seen = torch.isfinite(scaled)
+    return torch.where(seen, scaled, 0.0), seen.to(scaled.dtype)
+
+
+def make_solver(parameters: Parameters, device: str) -> Solver:
+    """Give the function from windows to the means after the observations of each time."""
+    return _solver(parameters, device, error=False)
+
+
+def make_error_solver(parameters: Parameters, device: str) -> Solver:
+    """Give the function from windows to the standard deviations after the observations."""
+    return _solver(parameters, device, error=True)
+
+
+def _solver(parameters: Parameters, device: str, *, error: bool) -> Solver:
+    settings = parameters.settings
+    states, place = States(**settings["states"]), choose_device(device)
+    network = FilterNetwork(Architecture(**settings["architecture"]))
+    network.load_state_dict(
+        {name: torch.as_tensor(array) for name, array in parameters.arrays.items()}
+    )
+    network.to(place).eval().requires_grad_(False)
+
+    def solve(patches: Patches) -> FloatArray:
+        with one_at_a_time(place):
+            (_, mean), (_, root) = network(*_observed(patches.y, states, place))
+            scaled = (standard_deviation(root) if error else mean).cpu().numpy()
+        values = scaled * states.spread + (0 if error else states.mean)
+        fields = from_states(torch.from_numpy(values), torch.from_numpy(patches.y))
+        result: FloatArray = fields.numpy()
+        return result
+
+    return solve
