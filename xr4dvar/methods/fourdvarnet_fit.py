@@ -125,6 +125,7 @@ def _design(
         fold=fold,
         wraps=grid == "time-x" and _closes(data, patch),
         spacing=data.grid["time"].spacing if "time" in data.grid.roles else 1.0,
+        learn_model=method.learn_model,
         shared=method.shared,
         backpropagation=method.backpropagation,
         error_variance=units.scaled_variance(method.error_variance),

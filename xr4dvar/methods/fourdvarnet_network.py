@@ -36,6 +36,8 @@ class Architecture:
         The name of a learned one, the configuration of a known model, or None.
     spacing : float
         Time between states, in the model's units.
+    learn_model : bool
+        Whether training may change the numbers of a known model.
     shared : bool
         Whether all steps of the solver have the same weights.
     backpropagation
@@ -62,6 +64,7 @@ class Architecture:
     fold: int = 1
     wraps: bool = False
     spacing: float = 1.0
+    learn_model: bool = False
     shared: bool = True
     backpropagation: Backpropagation = "full"
     error_variance: Sequence[Any] | None = None
@@ -142,7 +145,8 @@ def _make_prior(
         return PRIORS[prior](state, context, architecture.prior_width, architecture.layout)
     step = flow_of(from_config(prior), architecture.spacing)
     shape = architecture.variables, 1, architecture.y, architecture.x
-    return DynamicsPrior(step, torch.zeros(shape), torch.ones(shape))
+    known = DynamicsPrior(step, torch.zeros(shape), torch.ones(shape))
+    return known.requires_grad_(architecture.learn_model)
 
 
 def _make_variance(given: Sequence[Any] | None, variables: int) -> Variance:

@@ -64,7 +64,7 @@ def train(
     """
     fabric = make_fabric(options)
     fabric.launch()
-    optimizer = torch.optim.AdamW(network.parameters(), lr=training.learning_rate)
+    optimizer = torch.optim.AdamW(_groups(network), lr=training.learning_rate)
     model, optimizer = fabric.setup(network, optimizer)
     progress = Progress(training, dict(network.state_dict()))
     checkpoint = Checkpoint(options.checkpoint, identity)
@@ -83,6 +83,13 @@ def train(
                 if fabric.global_rank == 0:
                     checkpoint.save(network, optimizer, progress)
     return {name: value.cpu().numpy() for name, value in progress.best.items()}, progress.history()
+
+
+def _groups(network: nn.Module) -> list[dict[str, Any]]:
+    """Weights decay; numbers that mean something, such as those of a model, do not."""
+    weights = [parameter for parameter in network.parameters() if parameter.ndim]
+    numbers = [parameter for parameter in network.parameters() if not parameter.ndim]
+    return [{"params": weights}, {"params": numbers, "weight_decay": 0.0}]
 
 
 def _step(
