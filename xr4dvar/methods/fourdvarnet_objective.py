@@ -67,7 +67,8 @@ class Objective:
         Where there is no target at all, and no loss needs one: the mean loss.
         """
         if self._without_target(samples):
-            losses = [self.loss(network, sample)[0].detach() for sample in samples]
+            with torch.no_grad():
+                losses = [self.loss(network, sample)[0] for sample in samples]
             return float(torch.cat(losses).mean())
         device = next(network.parameters()).device
         maps = []
