@@ -8,6 +8,7 @@ from .labels import mask
 from .methods import (
     ODE,
     AutoEncoder,
+    Corrected,
     Cycled,
     DataAssimilationNetwork,
     Denoiser,
@@ -18,6 +19,7 @@ from .methods import (
     Lorenz63,
     Lorenz96,
     OptimalInterpolation,
+    QuadraticODE,
     Training,
     Variational,
 )
@@ -33,6 +35,7 @@ from .version import __version__
 __all__ = [
     "ODE",
     "AutoEncoder",
+    "Corrected",
     "Cycled",
     "DataAssimilationNetwork",
     "Denoiser",
@@ -46,6 +49,7 @@ __all__ = [
     "Model",
     "ModelFileError",
     "OptimalInterpolation",
+    "QuadraticODE",
     "Training",
     "Variational",
     "__version__",

@@ -15,6 +15,7 @@ import numpy as np
 import xarray as xr
 
 from xr4dvar.methods import Method, Parameters, to_config
+from xr4dvar.methods.coefficients import learned_coefficients
 
 __all__ = ["Model"]
 
@@ -88,6 +89,15 @@ class Model:
     def history(self) -> xr.Dataset | None:
         """How training went, along ``epoch``; None where nothing was trained or it was loaded."""
         return self.parameters.history
+
+    @property
+    def coefficients(self) -> xr.Dataset | None:
+        """What `fit` found of the dynamics, labelled, in the units of data and time.
+
+        Of a `QuadraticODE` the coefficients ``constant``, ``linear`` and ``quadratic``, of other
+        models their parameters; None where nothing was learned that can be read.
+        """
+        return learned_coefficients(self.method, self.parameters)
 
     def save(self, path: str | PathLike[str], *, overwrite: bool = False) -> None:
         """Write one safetensors file; see `xr4dvar.load`."""

@@ -48,8 +48,6 @@ INVALID = [
     ({"coarsen": 1.5}, "coarsen is 1.5"),
     ({"coarsen": "no"}, "coarsen is 'no'"),
     ({"coarsen": True}, "coarsen is True"),
-    ({"learn_model": True}, "learn_model is True, and the prior is 'bilinear'"),
-    ({"learn_model": 1}, "learn_model is 1"),
     ({"shared": 0}, "shared is 0"),
     ({"shared": False, "solver": "fixed_point"}, "a fixed point has no weights"),
     ({"redraw": "yes"}, "redraw is 'yes'"),

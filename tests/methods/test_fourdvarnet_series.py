@@ -245,19 +245,20 @@ def test_direct_networks_of_series(ds, solver):
 
 
 def test_the_numbers_of_a_model_are_learned_where_asked(ds):
-    """From others that are wrong, of states that are seen as they are."""
+    """From others that are wrong, of states that are known."""
     quick = replace(
         SERIES,
-        prior=xv.Lorenz63(rho=26.0, beta=2.9),
-        learn_model=True,
+        prior=xv.Lorenz63(rho=26.0, beta=2.9, learned=True),
         solver="fixed_point",
         error_variance=1e-6,
         loss={"supervised": 0.0, "regularisation": 1.0},
-        training=replace(SHORT, learning_rate=0.1, steps=200),
+        training=replace(SHORT, steps=20, steps_per_epoch=10),
     )
     arrays = ds.truth.fourdvar.fit(quick, ds.truth).arrays
     found = {n: float(arrays[f"prior.step.tendency.{n}"]) for n in ("sigma", "rho", "beta")}
     assert found == pytest.approx({"sigma": 10.0, "rho": 28.0, "beta": 8 / 3}, abs=0.1)
     short = replace(SHORT, steps=2, steps_per_epoch=2)
-    fixed = ds.truth.fourdvar.fit(replace(quick, learn_model=False, training=short), ds.truth)
+    fixed = ds.truth.fourdvar.fit(
+        replace(quick, prior=xv.Lorenz63(rho=26.0), training=short), ds.truth
+    )
     assert float(fixed.arrays["prior.step.tendency.rho"]) == 26.0

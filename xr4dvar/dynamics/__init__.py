@@ -4,6 +4,8 @@ A tendency and a step map states of shape (..., n) to states of the same shape. 
 differentiable; none knows a grid, a label or a cost.
 """
 
+from xr4dvar.dynamics.corrected import CorrectedTendency as CorrectedTendency
+from xr4dvar.dynamics.corrected import Perceptron as Perceptron
 from xr4dvar.dynamics.integrators import SCHEMES as SCHEMES
 from xr4dvar.dynamics.integrators import Flow as Flow
 from xr4dvar.dynamics.integrators import euler as euler
@@ -12,12 +14,18 @@ from xr4dvar.dynamics.integrators import trajectory as trajectory
 from xr4dvar.dynamics.linear import linearise as linearise
 from xr4dvar.dynamics.lorenz63 import Lorenz63Tendency as Lorenz63Tendency
 from xr4dvar.dynamics.lorenz96 import Lorenz96Tendency as Lorenz96Tendency
+from xr4dvar.dynamics.quadratic import QuadraticTendency as QuadraticTendency
+from xr4dvar.dynamics.scaled import Scaled as Scaled
 
 __all__ = [
     "SCHEMES",
+    "CorrectedTendency",
     "Flow",
     "Lorenz63Tendency",
     "Lorenz96Tendency",
+    "Perceptron",
+    "QuadraticTendency",
+    "Scaled",
     "euler",
     "linearise",
     "rk4",

@@ -43,6 +43,8 @@ class Coordinate:
         Length after which a periodic axis repeats.
     named : bool
         Whether the points are told apart by names: things of different kinds, not places.
+    labels : tuple of str
+        Those names.
 
     Examples
     --------
@@ -61,6 +63,7 @@ class Coordinate:
     descending: bool = False
     period: float | None = None
     named: bool = False
+    labels: tuple[str, ...] = ()
 
     @property
     def size(self) -> int:
@@ -96,8 +99,9 @@ def read_coordinate(
         return from_values(dim, np.arange(obs.sizes[dim], dtype=np.float64), "1", problems)
     if role != "time" and obs.coords[name].dtype.kind in "UT":
         logger.info("%r holds names: they are counted", name)
+        labels = tuple(map(str, obs.coords[name].values))
         counted = from_values(name, np.arange(obs.sizes[dim], dtype=np.float64), "1", problems)
-        return None if counted is None else replace(counted, named=True)
+        return None if counted is None else replace(counted, named=True, labels=labels)
     read = to_days if role == "time" else to_numbers
     numbers = read(obs.coords[name], problems)
     if numbers is None:

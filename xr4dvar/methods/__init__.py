@@ -23,6 +23,7 @@ from xr4dvar.methods.dan import DataAssimilationNetwork
 from xr4dvar.methods.dynamics import ODE, Dynamics, Lorenz63, Lorenz96
 from xr4dvar.methods.fourdvar import FourDVar
 from xr4dvar.methods.fourdvarnet import FourDVarNet
+from xr4dvar.methods.learned_dynamics import Corrected, QuadraticODE
 from xr4dvar.methods.linear_interpolation import LinearInterpolation
 from xr4dvar.methods.optimal_interpolation import OptimalInterpolation
 from xr4dvar.methods.static_priors import AutoEncoder, Denoiser, EOFs
@@ -32,6 +33,7 @@ from xr4dvar.methods.variational import Variational
 __all__ = [
     "ODE",
     "AutoEncoder",
+    "Corrected",
     "Cycled",
     "DataAssimilationNetwork",
     "Denoiser",
@@ -53,6 +55,7 @@ __all__ = [
     "Patches",
     "Points",
     "PointsSolver",
+    "QuadraticODE",
     "Solver",
     "Training",
     "Variational",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from xr4dvar.arguments import check_choice, check_number
 from xr4dvar.errors import InputError, Problems
@@ -23,6 +23,7 @@ __all__ = [
     "Lorenz96",
     "check_chain",
     "check_even",
+    "check_scheme",
     "components",
     "flow_of",
 ]
@@ -58,6 +59,8 @@ class Lorenz63:
     scheme : {"rk4", "euler"}
     sigma, rho, beta : float
         Without units.
+    learned : bool
+        Whether `fit` finds sigma, rho and beta, from these values on.
 
     References
     ----------
@@ -74,18 +77,19 @@ class Lorenz63:
     sigma: float = 10.0
     rho: float = 28.0
     beta: float = 8 / 3
+    learned: bool = False
 
     components: ClassVar[int] = 3
 
     def check(self, problems: Problems) -> None:
         """Note every setting that cannot be used."""
-        _check_scheme(self.dt, self.scheme, problems)
+        check_scheme(self.dt, self.scheme, problems)
 
     def flow(self, interval: float, substeps: int) -> Step:
         """Give the map from states (..., 3) to those an interval later."""
         from xr4dvar.dynamics import Flow, Lorenz63Tendency
 
-        tendency = Lorenz63Tendency(self.sigma, self.rho, self.beta)
+        tendency = Lorenz63Tendency(self.sigma, self.rho, self.beta, learned=self.learned)
         return Flow(tendency, interval, self.scheme, substeps)
 
 
@@ -100,6 +104,8 @@ class Lorenz96:
     scheme : {"rk4", "euler"}
     forcing : float
         F, without units.
+    learned : bool
+        Whether `fit` finds F, from this value on.
 
     References
     ----------
@@ -114,18 +120,20 @@ class Lorenz96:
     dt: float = 0.05
     scheme: str = "rk4"
     forcing: float = 8.0
+    learned: bool = False
 
     components: ClassVar[None] = None
 
     def check(self, problems: Problems) -> None:
         """Note every setting that cannot be used."""
-        _check_scheme(self.dt, self.scheme, problems)
+        check_scheme(self.dt, self.scheme, problems)
 
     def flow(self, interval: float, substeps: int) -> Step:
         """Give the map from states (..., n) to those an interval later."""
         from xr4dvar.dynamics import Flow, Lorenz96Tendency
 
-        return Flow(Lorenz96Tendency(self.forcing), interval, self.scheme, substeps)
+        tendency = Lorenz96Tendency(self.forcing, learned=self.learned)
+        return Flow(tendency, interval, self.scheme, substeps)
 
 
 @dataclass(frozen=True)
@@ -160,7 +168,7 @@ class ODE:
 
     def check(self, problems: Problems) -> None:
         """Note every setting that cannot be used."""
-        _check_scheme(self.dt, self.scheme, problems)
+        check_scheme(self.dt, self.scheme, problems)
         tendency: object = self.tendency
         if not callable(tendency):
             what = f"tendency is {tendency!r}, not a function"
@@ -218,11 +226,19 @@ def check_even(grid: Grid, who: str, problems: Problems) -> None:
         )
 
 
-def flow_of(dynamics: Dynamics, spacing: float) -> Step:
-    """The model from one time of the data to the next, in steps of at most dt."""
+def flow_of(dynamics: Dynamics, spacing: float, size: int | None = None) -> Step:
+    """The model from one time of the data to the next, in steps of at most dt.
+
+    A model that is made for the components of the data is made for `size` of them.
+    """
+    settings: Any = dynamics
+    made_for = {field.name for field in fields(settings)} if is_dataclass(settings) else set()
+    if "components" in made_for and size is not None:
+        dynamics = replace(settings, components=size)
     return dynamics.flow(spacing, max(1, math.ceil(spacing / dynamics.dt - 1e-6)))
 
 
-def _check_scheme(dt: object, scheme: object, problems: Problems) -> None:
+def check_scheme(dt: object, scheme: object, problems: Problems) -> None:
+    """Note a step or a scheme that cannot be used."""
     check_number("dt", dt, problems)
     check_choice("scheme", scheme, ("rk4", "euler"), problems)

@@ -11,6 +11,7 @@ from xr4dvar.errors import Problems
 from xr4dvar.labels import Grid
 from xr4dvar.methods.base import EnsembleSolver, FitOptions, Parameters, Solver, Window
 from xr4dvar.methods.dynamics import Dynamics, check_chain, components
+from xr4dvar.methods.learned_dynamics import learns
 from xr4dvar.methods.training_data import TrainingData
 from xr4dvar.types import Role, Variances
 
@@ -106,8 +107,10 @@ class FourDVar:
                         CovarianceMatrix(value, size, name)
         problems.raise_if_any()
 
-    def known(self, grid: Grid, names: Sequence[str]) -> Parameters:
-        """Give the climate of a free run."""
+    def known(self, grid: Grid, names: Sequence[str]) -> Parameters | None:
+        """Give the climate of a free run, unless there is something to learn of the model."""
+        if learns(self.dynamics):
+            return None
         from xr4dvar.methods.fourdvar_solve import run_freely
 
         return run_freely(self, grid["time"].spacing, components(grid, names), seed=0)
@@ -119,9 +122,16 @@ class FourDVar:
     def fit(
         self, data: TrainingData, options: FitOptions, background: Solver | None = None
     ) -> Parameters:
-        """Take the climate from the target, or from a free run where there is none."""
+        """Find what the dynamics learn, and their climate.
+
+        The climate is that of the target, or of a free run where there is none.
+        """
         from xr4dvar.methods.fourdvar_solve import run_freely, states_of
 
+        if learns(self.dynamics):
+            from xr4dvar.methods.fourdvar_identify import identify_dynamics
+
+            return identify_dynamics(self, data, options)
         if data.supervised:
             return states_of(self, data, options.seed)
         spacing, size = data.grid["time"].spacing, components(data.grid, data.names)

@@ -27,6 +27,7 @@ from xr4dvar.methods.base import Parameters, Patches, Solver
 from xr4dvar.methods.climate import Climate, closest, free_run
 from xr4dvar.methods.device import choose_device
 from xr4dvar.methods.dynamics import flow_of
+from xr4dvar.methods.learned_dynamics import fitted_flow
 from xr4dvar.methods.training_data import TrainingData
 from xr4dvar.solvers import GaussNewton, Shooting, minimise
 from xr4dvar.types import FloatArray
@@ -65,7 +66,7 @@ class Stage:
 
 def run_freely(method: FourDVar, spacing: float, components: int, seed: int) -> Parameters:
     """Take the climate from a free run of the model."""
-    step = flow_of(method.dynamics, spacing)
+    step = flow_of(method.dynamics, spacing, components)
     states = free_run(step, components, method.climate, seed)
     return _parameters(spacing, states)
 
@@ -122,7 +123,7 @@ class Assimilation:
     def __init__(self, method: FourDVar, parameters: Parameters, place: torch.device):
         self.method = method
         self.place = place
-        step = flow_of(method.dynamics, parameters.settings["spacing"])
+        step = fitted_flow(method.dynamics, parameters)
         if isinstance(step, torch.nn.Module):
             step = step.to(place)
         self.climate = Climate(torch.from_numpy(parameters.arrays["climate"]).to(place), step)

@@ -54,9 +54,6 @@ class FourDVarNet:
         Phi: bilinear auto-encoder, two-scale prior blind to the central point, U-Net, or a known
         model such as `Lorenz63`, then ``Phi(x)_{t+1} = M(x_t)``. None: the cost is that of the
         observations alone; with one iteration, a network that maps them directly.
-    learn_model : bool
-        Where the prior is a known model: training starts from its numbers, such as rho of
-        `Lorenz63`, and may change them.
     solver : {"unet", "lstm", "lstm_gradient", "recurrent", "gradient", "fixed_point"}
         U-Net steps; convolutional LSTM steps, or the same with steps down the gradient itself,
         which count more and more; of series, an LSTM along time, both ways; gradient descent with
@@ -121,7 +118,6 @@ class FourDVarNet:
     patch: Mapping[str, int] | None = None
     overlap: Mapping[str, int] | None = None
     prior: PriorName | Dynamics | None = "bilinear"
-    learn_model: bool = False
     solver: SolverName = "unet"
     iterations: int = 2
     shared: bool = True

@@ -113,18 +113,13 @@ def _check_network(method: FourDVarNet, problems: Problems) -> None:
         problems.add(f"widths is {widths!r}", "use whole numbers, at least 1, such as (48, 64)")
     if method.coarsen != "auto" and not is_count(method.coarsen):
         problems.add(f"coarsen is {method.coarsen!r}", "use 'auto' or a whole number, at least 1")
-    for name in ("learn_model", "shared", "redraw", "mirror"):
+    for name in ("shared", "redraw", "mirror"):
         if not isinstance(value := getattr(method, name), bool):
             problems.add(f"{name} is {value!r}", "use True or False")
 
 
 def _check_prior(method: FourDVarNet, grid: Grid, names: Sequence[str], problems: Problems) -> None:
     prior: object = method.prior
-    if method.learn_model is True and not isinstance(prior, Dynamics):
-        problems.add(
-            f"learn_model is True, and the prior is {prior!r}, no model",
-            "give a model, such as prior=xr4dvar.Lorenz63(), or leave learn_model out",
-        )
     if prior is None:
         _check_direct(method, problems)
         return

@@ -10,16 +10,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from xr4dvar.dynamics import Scaled
 from xr4dvar.methods.base import FitOptions, Parameters, Patches, Solver
 from xr4dvar.methods.climate import free_run
 from xr4dvar.methods.configuration import to_config
 from xr4dvar.methods.device import choose_device, one_at_a_time
 from xr4dvar.methods.dynamics import Dynamics, components, flow_of
+from xr4dvar.methods.fourdvar_identify import component_names, flow_from_target
 from xr4dvar.methods.fourdvarnet_checks import layout_grid
 from xr4dvar.methods.fourdvarnet_network import Architecture, FourDVarNetwork
 from xr4dvar.methods.fourdvarnet_objective import Objective, needs_target
 from xr4dvar.methods.fourdvarnet_units import Units
 from xr4dvar.methods.hiding import hide_nothing
+from xr4dvar.methods.learned_dynamics import learns
 from xr4dvar.methods.patch_sampler import PatchSampler, validation_patches
 from xr4dvar.methods.training import train
 from xr4dvar.methods.training_data import Block, TrainingData
@@ -66,6 +69,7 @@ def fit_fourdvarnet(
     )
     architecture, units = _design(method, data, sampler, patch, options.seed)
     network = _make_network(architecture, units, options.seed)
+    _start_prior(network, method.prior, data, options.seed)
     objective = Objective(units, method.loss_weights, method.mirror)
     stride = {role: max(1, size // 2) for role, size in patch.items()}
     held_out = validation_patches(data, background, patch, stride, options.seed, block)
@@ -83,6 +87,8 @@ def fit_fourdvarnet(
     if (score := objective.background_score(held_out)) is not None:
         history.attrs["background_loss"] = score
     settings = {"architecture": asdict(architecture), "units": units.settings, "patch": patch}
+    if learns(method.prior):
+        settings["components"] = component_names(data)
     return Parameters(settings, weights, history)
 
 
@@ -125,7 +131,6 @@ def _design(
         fold=fold,
         wraps=grid == "time-x" and _closes(data, patch),
         spacing=data.grid["time"].spacing if "time" in data.grid.roles else 1.0,
-        learn_model=method.learn_model,
         shared=method.shared,
         backpropagation=method.backpropagation,
         error_variance=units.scaled_variance(method.error_variance),
@@ -135,7 +140,7 @@ def _design(
 
 def _climate(method: FourDVarNet, data: TrainingData, seed: int) -> FloatArray | None:
     """States (n, V, 1, Y, X) of a free run of the model that is the prior, if one is."""
-    if not isinstance(method.prior, Dynamics):
+    if not isinstance(method.prior, Dynamics) or learns(method.prior):
         return None
     step = flow_of(method.prior, data.grid["time"].spacing)
     states = free_run(step, components(data.grid, data.names), CLIMATE, seed)
@@ -223,7 +228,17 @@ def _make_network(architecture: Architecture, units: Units, seed: int) -> FourDV
     if isinstance(network.prior, DynamicsPrior):  # whose model is in the data's own units
         network.prior.mean.copy_(torch.from_numpy(units.mean))
         network.prior.spread.copy_(torch.from_numpy(units.error))
+        for part in network.prior.modules():
+            if isinstance(part, Scaled):
+                part.scale(network.prior.mean.flatten(), network.prior.spread.flatten())
     return network
+
+
+def _start_prior(network: FourDVarNetwork, prior: object, data: TrainingData, seed: int) -> None:
+    """Begin a model that is learned with that of the target."""
+    if data.supervised and isinstance(prior, Dynamics) and learns(prior):
+        found = flow_from_target(prior, data, seed).state_dict()
+        network.prior.load_state_dict({f"step.{k}": v for k, v in found.items()}, strict=False)
 
 
 def _block_sizes(data: TrainingData, patch: Mapping[Role, int]) -> dict[Role, int]:

@@ -36,8 +36,6 @@ class Architecture:
         The name of a learned one, the configuration of a known model, or None.
     spacing : float
         Time between states, in the model's units.
-    learn_model : bool
-        Whether training may change the numbers of a known model.
     shared : bool
         Whether all steps of the solver have the same weights.
     backpropagation
@@ -64,7 +62,6 @@ class Architecture:
     fold: int = 1
     wraps: bool = False
     spacing: float = 1.0
-    learn_model: bool = False
     shared: bool = True
     backpropagation: Backpropagation = "full"
     error_variance: Sequence[Any] | None = None
@@ -143,10 +140,10 @@ def _make_prior(
 ) -> nn.Module:
     if isinstance(prior, str):
         return PRIORS[prior](state, context, architecture.prior_width, architecture.layout)
-    step = flow_of(from_config(prior), architecture.spacing)
+    components = architecture.variables * architecture.y * architecture.x
+    step = flow_of(from_config(prior), architecture.spacing, components)
     shape = architecture.variables, 1, architecture.y, architecture.x
-    known = DynamicsPrior(step, torch.zeros(shape), torch.ones(shape))
-    return known.requires_grad_(architecture.learn_model)
+    return DynamicsPrior(step, torch.zeros(shape), torch.ones(shape))
 
 
 def _make_variance(given: Sequence[Any] | None, variables: int) -> Variance:

@@ -145,18 +145,19 @@ class TrainingData:
             was. Its observation errors ``y - target`` are added to the truth: more pairs of
             observations and truth than were measured, each as likely.
         """
-        y, target = self._read(box)
+        y, target = self.fields(box)
         if target is None:
             observed = np.isfinite(y)
             hidden = self.hide(observed, generator) & observed
             y, target = np.where(hidden, np.nan, y), np.where(hidden, y, np.nan)
         elif error_of is not None:
-            other_y, other_target = self._read(error_of)
+            other_y, other_target = self.fields(error_of)
             if other_target is not None:
                 y = target + (other_y - other_target)
         return Block(y, target, self._coordinates(box))
 
-    def _read(self, box: BlockBox) -> tuple[FloatArray, FloatArray | None]:
+    def fields(self, box: BlockBox) -> tuple[FloatArray, FloatArray | None]:
+        """Read all observations of a box, and its target where there is one, (V, T, Y, X)."""
         index = tuple(slice(i, i + 1) for i in box.entry) + box.slices
         shape = tuple(s.stop - s.start for s in box.slices)
         arrays = [array.reshape(shape) for array in self.read(index)]

@@ -1,0 +1,212 @@
+"""Finding the dynamics of 4DVar: from a target, or by assimilating the observations."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from xr4dvar.chain import to_states
+from xr4dvar.covariance.matrix import CovarianceMatrix
+from xr4dvar.dynamics import Flow, QuadraticTendency, Scaled
+from xr4dvar.dynamics.identification import Segments, horizon, identify, learned_parameters
+from xr4dvar.dynamics.integrators import trajectory
+from xr4dvar.dynamics.regression import regress
+from xr4dvar.errors import InputError
+from xr4dvar.methods.base import FitOptions, Parameters, Patches
+from xr4dvar.methods.climate import free_run
+from xr4dvar.methods.dynamics import Dynamics, components, flow_of
+from xr4dvar.methods.fourdvar_solve import Assimilation, states_of
+from xr4dvar.methods.learned_dynamics import to_arrays
+from xr4dvar.methods.training_data import BlockBox, TrainingData
+
+if TYPE_CHECKING:
+    from xr4dvar.methods.fourdvar import FourDVar
+
+__all__ = ["flow_from_target", "identify_dynamics"]
+
+log = logging.getLogger("xr4dvar")
+
+#: Times that are learned from, at most: what more would say of a few coefficients is little.
+MOST_TIMES = 10_000
+#: Times of the pieces of trajectories that come first: with a model that is not good yet.
+SHORT = 20
+#: Parameters up to which Gauss-Newton, whose matrix they fill, goes on from the regression.
+MOST_PARAMETERS = 2000
+#: Rounds of assimilation and identification, and the change of a parameter that ends them.
+ROUNDS, SETTLED = 5, 1e-3
+#: Model error of the assimilation by a model that is not known yet: a share of what a step changes.
+LOOSE = 1e-2
+
+
+def identify_dynamics(method: FourDVar, data: TrainingData, options: FitOptions) -> Parameters:
+    """Find what the method's dynamics learn, and their climate."""
+    spacing, size = data.grid["time"].spacing, components(data.grid, data.names)
+    if data.supervised:
+        flow = flow_from_target(method.dynamics, data, options.seed)
+        climate = states_of(method, data, options.seed).arrays["climate"]
+    else:
+        flow = _from_observations(method, data, options)
+        climate = free_run(flow, size, method.climate, options.seed)
+    settings = {"spacing": spacing, "components": component_names(data)}
+    return Parameters(settings, {"climate": climate, **to_arrays(flow)})
+
+
+def component_names(data: TrainingData) -> list[str]:
+    """What the numbers of a state are called: by variable, or by cell, or by both."""
+    cells = [""]
+    for role in ("y", "x"):
+        if role in data.grid.roles:
+            coordinate = data.grid[role]
+            labels = coordinate.labels or [f"{value:g}" for value in coordinate.values]
+            cells = [f"{cell} {label}".strip() for cell in cells for label in labels]
+    if len(data.names) == 1 and len(cells) > 1:
+        return cells
+    return [f"{name} {cell}".strip() for name in data.names for cell in cells]
+
+
+def flow_from_target(dynamics: Dynamics, data: TrainingData, seed: int) -> Flow:
+    """The flow whose trajectories are those of the target."""
+    y = training_windows(data, seed)
+    flow, states = _first_flow(dynamics, data, y)
+    if _too_many(flow):
+        log.info("the model has too many coefficients to be refined: they come from a regression")
+        return flow
+    mean, spread = _moments(y)
+    # the noise of a target is not known: it is taken to be more than a thousandth of the spread
+    known = mean, 1e-6 * torch.diag(spread**-2)
+    weight = torch.isfinite(y) / spread**2
+    _match(flow, states, y, weight, known, SHORT)
+    return flow
+
+
+def _from_observations(method: FourDVar, data: TrainingData, options: FitOptions) -> Flow:
+    """Assimilate, find the parameters, and assimilate again with those, until they settle.
+
+    The hard form of expectation and maximisation, with weak-constraint 4DVar as in Bocquet et al.
+    2020, https://doi.org/10.3934/fods.2020004; the second part fits trajectories of the exact
+    model to the observations, so that nothing of the parameters before is left in it.
+    """
+    y = training_windows(data, options.seed)
+    flow, states = _first_flow(method.dynamics, data, y)
+    error = CovarianceMatrix(method.error_variance, y.shape[-1], "error_variance")
+    weight = torch.isfinite(y) / error.matrix().diagonal()
+    for _ in range(ROUNDS):
+        before = [p.detach().clone() for p in learned_parameters(flow).values()]
+        states, climate = _assimilated(method, data, flow, y, options.seed)
+        known = climate.mean(0), torch.linalg.inv(torch.cov(climate.T).reshape(y.shape[-1], -1))
+        _match(flow, states, y, weight, known, horizon(flow, states))
+        now = learned_parameters(flow).values()
+        pairs = zip(now, before, strict=True)
+        if all(bool(((p - q).abs() <= SETTLED * q.abs()).all()) for p, q in pairs):
+            break
+    return flow
+
+
+def _assimilated(
+    method: FourDVar, data: TrainingData, flow: Flow, y: Tensor, seed: int
+) -> tuple[Tensor, Tensor]:
+    """States of the windows (W, T, n), and the climate (N, n), by the model as it is now."""
+    climate = torch.from_numpy(free_run(flow, y.shape[-1], method.climate, seed))
+    with torch.no_grad():
+        change = (flow(climate) - climate).var(0)
+    # a model that is not right yet is not to be held to; from one start, by relaxation
+    loose = replace(method, model_error_variance=(LOOSE * change).tolist(), starts=1, spin_up=0)
+    arrays = {"climate": climate.numpy(), **to_arrays(flow)}
+    parameters = Parameters({"spacing": data.grid["time"].spacing}, arrays)
+    assimilation = Assimilation(loose, parameters, torch.device("cpu"))
+    chains = y.movedim(-1, 1)[..., None, None]  # components as variables
+    batch = assimilation.batch(Patches(chains.numpy(), {}))
+    return to_states(assimilation.analysis(batch)), climate
+
+
+def _first_flow(dynamics: Dynamics, data: TrainingData, y: Tensor) -> tuple[Flow, Tensor]:
+    """The model before it is refined, and the states (W, T, n) with their gaps filled."""
+    flow = flow_of(dynamics, data.grid["time"].spacing, y.shape[-1])
+    if not isinstance(flow, Flow):
+        what = f"{type(dynamics).__name__} has no rates of change that could be learned"
+        raise InputError([(what, "give a model such as QuadraticODE or Corrected")])
+    states, (mean, spread) = _interpolated(y), _moments(y)
+    for part in flow.modules():
+        if isinstance(part, Scaled):
+            part.scale(mean, spread)
+    tendency = flow.tendency
+    if isinstance(tendency, Scaled) and isinstance(tendency.tendency, QuadraticTendency):
+        regress(tendency, states, torch.isfinite(y).all(-1), flow.interval)
+    return flow, states
+
+
+def _too_many(flow: Flow) -> bool:
+    return sum(p.numel() for p in learned_parameters(flow).values()) > MOST_PARAMETERS
+
+
+def training_windows(data: TrainingData, seed: int) -> Tensor:
+    """What may be learned from, NaN where it is not known: target or observations, (W, T, n).
+
+    Windows are drawn at random where they are more than are needed.
+    """
+    whole = data.sizes(data.train)
+    batch = data.shape[: len(data.shape) - len(whole)]
+    entries = list(np.ndindex(*batch))
+    if data.train_entries is not None:
+        entries = [e for e in entries if data.train_entries[0] <= e[0] < data.train_entries[1]]
+    count = max(1, MOST_TIMES // whole["time"])
+    chosen = np.random.default_rng(seed).permutation(len(entries))[:count]
+    slices = data.train_box(whole).slices
+    found = []
+    for number in sorted(chosen.tolist()):
+        y, target = data.fields(BlockBox(entries[number], slices))
+        values = y if target is None else target
+        found.append(np.moveaxis(values, 1, 0).reshape(values.shape[1], -1))
+    return torch.from_numpy(np.stack(found).astype(np.float64))
+
+
+def _moments(y: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and spread of each component where it is known, 0 and 1 of one that never is."""
+    values = y.flatten(0, 1).numpy()
+    seen = np.isfinite(values)
+    count = np.maximum(seen.sum(0), 1)
+    mean = np.where(seen, values, 0).sum(0) / count
+    spread = np.sqrt((np.where(seen, values - mean, 0) ** 2).sum(0) / count)
+    return torch.from_numpy(mean), torch.from_numpy(np.where(spread > 0, spread, 1.0))
+
+
+def _interpolated(y: Tensor) -> Tensor:
+    """Gaps along time filled in a straight line; components that are never known, with 0."""
+    filled = y.clone().numpy()
+    for window in filled:
+        for column in window.T:
+            seen = np.flatnonzero(np.isfinite(column))
+            times = np.arange(len(column))
+            column[:] = np.interp(times, seen, column[seen]) if len(seen) else 0.0
+    return torch.from_numpy(filled)
+
+
+def _match(
+    flow: Flow, states: Tensor, y: Tensor, weight: Tensor, known: tuple[Tensor, Tensor], length: int
+) -> Tensor:
+    """Fit trajectories of about that length, then longer and longer ones; give their states.
+
+    Each stage starts from the states of the one before, so that it is near its minimum.
+    """
+    windows, times, n = y.shape
+    values = torch.where(torch.isfinite(y), y, 0.0)
+    while True:
+        length = min(length, times)
+        size = times // (times // length)  # pieces that are all alike
+
+        def cut(array: Tensor, size: int = size) -> Tensor:
+            return array.unfold(1, size, size).movedim(-1, 2).flatten(0, 1)
+
+        first, _ = identify(flow, Segments(cut(values), cut(weight), cut(states)[:, 0], *known))
+        with torch.no_grad():
+            found = trajectory(flow, first, size).view(windows, -1, n)
+        states = torch.cat([found, states[:, found.shape[1] :]], 1)
+        reach = horizon(flow, states)
+        if length >= reach:
+            return states
+        length = min(2 * length, reach)
