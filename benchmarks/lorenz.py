@@ -20,6 +20,7 @@ from functools import partial
 from typing import TypeAlias
 
 import lorenz_cycled
+import numpy as np
 import torch
 import xarray as xr
 from lorenz_notebook import linear, notebook_4dvar
@@ -185,9 +186,30 @@ def from_the_model(test: xr.Dataset, options: argparse.Namespace) -> Iterator[Ro
     for name, q in {"weak constraint, Q 1e-5": 1e-5, "strong constraint": None}.items():
         method = xv.FourDVar(xv.Lorenz63(), 2.0, q)
         yield name, lambda method=method: obs.fourdvar.reconstruct(method), 0
+    yield from identified(test, options)
     strong = xv.FourDVar(xv.Lorenz63(), 2.0)
     name = f"mean of an ensemble of {options.members}"
     yield name, lambda: obs.fourdvar.reconstruct(strong, ensemble=options.members), 0
+
+
+def identified(test: xr.Dataset, options: argparse.Namespace) -> Iterator[Row]:
+    """Strong constraint with models that were found in training windows first."""
+    data = windows(options.problem, 100, TRAIN)
+    noise = xr.zeros_like(data.truth) + np.random.default_rng(0).normal(size=data.truth.shape)
+    cases = {
+        "model identified from the truth": data.truth,
+        "model identified with noise 0.1": data.truth + 0.1**0.5 * noise,
+    }
+    if options.problem == "l63-all":
+        cases["model identified from observations"] = None
+    for name, target in cases.items():
+        if options.only and options.only not in name:
+            continue
+        method = xv.FourDVar(xv.QuadraticODE(dt=0.01), 2.0)
+        started = time.perf_counter()
+        model = data.obs.fourdvar.fit(method, target)
+        print(f"({name}: found in {time.perf_counter() - started:.0f} s)", flush=True)
+        yield name, lambda model=model: test.obs.fourdvar.reconstruct(model), 30
 
 
 def lorenz96(test: xr.Dataset, options: argparse.Namespace) -> Iterator[Row]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.func import functional_call, jacfwd
+from torch.func import functional_call, jacrev, vmap
 
 from xr4dvar.dynamics.integrators import Flow, trajectory
 from xr4dvar.dynamics.linear import linearise
@@ -16,8 +17,10 @@ __all__ = ["Segments", "horizon", "identify", "learned_parameters"]
 
 #: Factors of the damping after a good step, and after one that was refused.
 EASE, TIGHTEN = 0.2, 5.0
-#: The smallest curvature along a parameter, as a share of the largest: none is without damping.
-LEAST = 1e-9
+#: Damping from which no step is small enough.
+MOST = 1e10
+#: Least damping, and least curvature as a share of the largest: what nothing depends on stays.
+LEAST, TINY = 1e-12, 1e-300
 #: Growth of a small difference that ends a trajectory.
 GROWTH = 10.0
 #: Numbers of the sensitivities that are held at once: some hundreds of megabytes.
@@ -110,33 +113,56 @@ def identify(
     names = learned_parameters(flow)
     theta, first = _flat(names), segments.first
     damping, cost = 1e-3, _cost(_model(flow, theta), segments, first)
-    for _ in range(steps):
-        matrix, gradient, back = _equations(flow, theta, segments, first, damping)
-        change = torch.linalg.solve(matrix, gradient)
-        trial = theta - change, first - back(change)
+    equations = None
+    for _ in range(steps if math.isfinite(cost) else 0):
+        equations = equations or _equations(flow, theta, segments, first)
+        change, move = equations.solve(damping)
+        trial = theta - change, first - move
         found = _cost(_model(flow, trial[0]), segments, trial[1])
         better = found < cost  # False of what is not finite
         damping *= EASE if better else TIGHTEN
         if better:
             settled = cost - found <= tolerance * cost
-            (theta, first), cost = trial, found
+            (theta, first), cost, equations = trial, found, None
             if settled:
                 break
-        elif damping > 1e10:
+        elif damping > MOST:
             break
     _put(names, theta)
     return first, cost
 
 
-def _equations(
-    flow: Flow, theta: Tensor, segments: Segments, first: Tensor, damping: float
-) -> tuple[Tensor, Tensor, Callable[[Tensor], Tensor]]:
-    """Curvature (p, p) and gradient (p,) once the first states are eliminated.
+@dataclass(frozen=True)
+class _Equations:
+    """Curvature and gradient by p parameters and by the first states of S pieces."""
 
-    The third gives the change of the first states (S, n) by that of the parameters.
-    """
+    matrix: Tensor  # (p, p)
+    gradient: Tensor  # (p,)
+    mixed: Tensor  # (S, n, p)
+    own: Tensor  # (S, n, n)
+    pull: Tensor  # (S, n)
+
+    def solve(self, damping: float) -> tuple[Tensor, Tensor]:
+        """Changes of the parameters (p,) and of the first states (S, n), damped."""
+        own = self.own + torch.diag_embed(_damped(self.own, damping))
+        solved = torch.linalg.solve(own, torch.cat([self.mixed, self.pull[..., None]], 2))
+        ratio, alone = solved[..., :-1], solved[..., -1]
+        matrix = self.matrix + torch.diag(_damped(self.matrix, damping))
+        matrix = matrix - torch.einsum("sip,siq->pq", self.mixed, ratio)
+        gradient = self.gradient - torch.einsum("sip,si->p", self.mixed, alone)
+        change = torch.linalg.solve(matrix, gradient)
+        return change, alone - ratio @ change
+
+
+def _damped(matrix: Tensor, damping: float) -> Tensor:
+    """What damping adds to the diagonal (..., n); never nothing, so that it can be solved."""
+    diagonal = matrix.diagonal(dim1=-2, dim2=-1)
+    return (damping + LEAST) * diagonal + LEAST * damping * diagonal.amax() + TINY
+
+
+def _equations(flow: Flow, theta: Tensor, segments: Segments, first: Tensor) -> _Equations:
     p, times, n = len(theta), segments.y.shape[1], first.shape[1]
-    own, mixed, pulls = [], [], []
+    own, mixed, pull = [], [], []
     matrix, gradient = theta.new_zeros(p, p), theta.new_zeros(p)
     size = max(1, NUMBERS_AT_ONCE // (times * n * p))
     for start in range(0, len(first), size):
@@ -145,23 +171,17 @@ def _equations(
         states, by_first, by_theta = _sensitivities(flow, theta, first[some], times)
         weighted = part.weight * (states - part.y)
         scaled = part.weight[..., None] * by_theta
-        matrix += torch.einsum("stnp,stnq->pq", scaled, by_theta)
-        gradient += torch.einsum("stnp,stn->p", by_theta, weighted)
+        rows = (0, 1, 2)
+        matrix += torch.tensordot(scaled, by_theta, (rows, rows))
+        gradient += torch.tensordot(by_theta, weighted, (rows, rows))
         own.append(torch.einsum("stni,stn,stnj->sij", by_first, part.weight, by_first))
         mixed.append(torch.einsum("stni,stnp->sip", by_first, scaled))
-        pulls.append(torch.einsum("stni,stn->si", by_first, weighted))
-    block = torch.cat(own) + segments.precision
-    pull = torch.cat(pulls) + (first - segments.mean) @ segments.precision
-    diagonal = block.diagonal(dim1=-2, dim2=-1)
-    block = block + torch.diag_embed(damping * diagonal + 1e-12 * diagonal.amax())
-    solved = torch.linalg.solve(block, torch.cat([torch.cat(mixed), pull[..., None]], 2))
-    ratio, alone = solved[..., :-1], solved[..., -1]
-    diagonal = matrix.diagonal()
-    extra = damping * (diagonal + LEAST * diagonal.amax())
-    cross = torch.cat(mixed)
-    matrix = matrix + torch.diag(extra) - torch.einsum("sip,siq->pq", cross, ratio)
-    gradient = gradient - torch.einsum("sip,si->p", cross, alone)
-    return matrix, gradient, lambda change: alone - ratio @ change
+        pull.append(torch.einsum("stni,stn->si", by_first, weighted))
+    known = (first - segments.mean) @ segments.precision
+    return _Equations(
+        matrix, gradient, torch.cat(mixed), torch.cat(own) + segments.precision,
+        torch.cat(pull) + known,
+    )  # fmt: skip
 
 
 def _sensitivities(
@@ -173,7 +193,7 @@ def _sensitivities(
         states = trajectory(flow, first, times)
     before = states[:, :-1]
     tangent, _ = linearise(flow, before)
-    own = jacfwd(lambda values: _model(flow, values)(before))(theta)
+    own = _by_parameters(flow, theta, before)
     n = first.shape[1]
     by_first = [torch.eye(n, dtype=first.dtype, device=first.device).expand(len(first), n, n)]
     by_theta = [own.new_zeros(len(first), n, len(theta))]
@@ -181,6 +201,17 @@ def _sensitivities(
         by_first.append(tangent[:, t] @ by_first[-1])
         by_theta.append(tangent[:, t] @ by_theta[-1] + own[:, t])
     return states, torch.stack(by_first, 1), torch.stack(by_theta, 1)
+
+
+def _by_parameters(flow: Flow, theta: Tensor, states: Tensor) -> Tensor:
+    """Derivative of a step from states (S, T, n) by the parameters, (S, T, n, p)."""
+
+    def of_one(state: Tensor) -> Tensor:
+        found: Tensor = jacrev(lambda values: _model(flow, values)(state))(theta)
+        return found
+
+    found: Tensor = vmap(of_one)(states.flatten(0, 1)).unflatten(0, states.shape[:2])
+    return found
 
 
 def _cost(step: Callable[[Tensor], Tensor], segments: Segments, first: Tensor) -> float:

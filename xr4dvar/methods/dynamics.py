@@ -84,6 +84,7 @@ class Lorenz63:
     def check(self, problems: Problems) -> None:
         """Note every setting that cannot be used."""
         check_scheme(self.dt, self.scheme, problems)
+        _check_learned(self.learned, problems)
 
     def flow(self, interval: float, substeps: int) -> Step:
         """Give the map from states (..., 3) to those an interval later."""
@@ -127,6 +128,7 @@ class Lorenz96:
     def check(self, problems: Problems) -> None:
         """Note every setting that cannot be used."""
         check_scheme(self.dt, self.scheme, problems)
+        _check_learned(self.learned, problems)
 
     def flow(self, interval: float, substeps: int) -> Step:
         """Give the map from states (..., n) to those an interval later."""
@@ -242,3 +244,8 @@ def check_scheme(dt: object, scheme: object, problems: Problems) -> None:
     """Note a step or a scheme that cannot be used."""
     check_number("dt", dt, problems)
     check_choice("scheme", scheme, ("rk4", "euler"), problems)
+
+
+def _check_learned(value: object, problems: Problems) -> None:
+    if not isinstance(value, bool):
+        problems.add(f"learned is {value!r}", "use True or False")

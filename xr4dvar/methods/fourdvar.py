@@ -40,7 +40,9 @@ class FourDVar:
     Parameters
     ----------
     dynamics : Dynamics
-        The model M, such as `Lorenz63`, `Lorenz96` or `ODE`.
+        The model M, such as `Lorenz63`, `Lorenz96` or `ODE`. What it has to learn (`QuadraticODE`,
+        `Corrected`, ``Lorenz63(learned=True)``) `fit` finds: with a target, so that the model's
+        trajectories are those of the target; without, by assimilation and identification in turn.
     error_variance : float, sequence of float or matrix
         R: variance of the observation errors, for all components or each, in the data's units
         squared; a matrix where they are correlated.

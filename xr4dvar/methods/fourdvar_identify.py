@@ -19,7 +19,7 @@ from xr4dvar.dynamics.regression import regress
 from xr4dvar.errors import InputError
 from xr4dvar.methods.base import FitOptions, Parameters, Patches
 from xr4dvar.methods.climate import free_run
-from xr4dvar.methods.dynamics import Dynamics, components, flow_of
+from xr4dvar.methods.dynamics import Dynamics, flow_of
 from xr4dvar.methods.fourdvar_solve import Assimilation, states_of
 from xr4dvar.methods.learned_dynamics import to_arrays
 from xr4dvar.methods.training_data import BlockBox, TrainingData
@@ -45,14 +45,13 @@ LOOSE = 1e-2
 
 def identify_dynamics(method: FourDVar, data: TrainingData, options: FitOptions) -> Parameters:
     """Find what the method's dynamics learn, and their climate."""
-    spacing, size = data.grid["time"].spacing, components(data.grid, data.names)
     if data.supervised:
         flow = flow_from_target(method.dynamics, data, options.seed)
         climate = states_of(method, data, options.seed).arrays["climate"]
     else:
-        flow = _from_observations(method, data, options)
-        climate = free_run(flow, size, method.climate, options.seed)
-    settings = {"spacing": spacing, "components": component_names(data)}
+        flow, states = _from_observations(method, data, options)
+        climate = _climate(method, flow, states, options.seed).numpy()
+    settings = {"spacing": data.grid["time"].spacing, "components": component_names(data)}
     return Parameters(settings, {"climate": climate, **to_arrays(flow)})
 
 
@@ -84,7 +83,9 @@ def flow_from_target(dynamics: Dynamics, data: TrainingData, seed: int) -> Flow:
     return flow
 
 
-def _from_observations(method: FourDVar, data: TrainingData, options: FitOptions) -> Flow:
+def _from_observations(
+    method: FourDVar, data: TrainingData, options: FitOptions
+) -> tuple[Flow, Tensor]:
     """Assimilate, find the parameters, and assimilate again with those, until they settle.
 
     The hard form of expectation and maximisation, with weak-constraint 4DVar as in Bocquet et al.
@@ -97,21 +98,41 @@ def _from_observations(method: FourDVar, data: TrainingData, options: FitOptions
     weight = torch.isfinite(y) / error.matrix().diagonal()
     for _ in range(ROUNDS):
         before = [p.detach().clone() for p in learned_parameters(flow).values()]
-        states, climate = _assimilated(method, data, flow, y, options.seed)
+        climate = _climate(method, flow, states, options.seed)
+        states = _assimilated(method, data, flow, y, climate)
         known = climate.mean(0), torch.linalg.inv(torch.cov(climate.T).reshape(y.shape[-1], -1))
-        _match(flow, states, y, weight, known, horizon(flow, states))
+        states = _match(flow, states, y, weight, known, max(SHORT, horizon(flow, states) // 4))
         now = learned_parameters(flow).values()
         pairs = zip(now, before, strict=True)
         if all(bool(((p - q).abs() <= SETTLED * q.abs()).all()) for p, q in pairs):
             break
-    return flow
+    return flow, states
+
+
+def _climate(method: FourDVar, flow: Flow, states: Tensor, seed: int) -> Tensor:
+    """States that the model visits (N, n): those of a free run.
+
+    Of a model that is all learned, those of the windows: it need not be good enough to run yet.
+    """
+    if _polynomial(flow) is None:
+        return torch.from_numpy(free_run(flow, states.shape[-1], method.climate, seed))
+    every = states.flatten(0, 1)
+    chosen = np.random.default_rng(seed).permutation(len(every))[: method.climate]
+    return every[torch.from_numpy(chosen)]
+
+
+def _polynomial(flow: Flow) -> Scaled | None:
+    """The tendency of a model that is all learned."""
+    tendency: object = flow.tendency
+    if isinstance(tendency, Scaled) and isinstance(tendency.tendency, QuadraticTendency):
+        return tendency
+    return None
 
 
 def _assimilated(
-    method: FourDVar, data: TrainingData, flow: Flow, y: Tensor, seed: int
-) -> tuple[Tensor, Tensor]:
-    """States of the windows (W, T, n), and the climate (N, n), by the model as it is now."""
-    climate = torch.from_numpy(free_run(flow, y.shape[-1], method.climate, seed))
+    method: FourDVar, data: TrainingData, flow: Flow, y: Tensor, climate: Tensor
+) -> Tensor:
+    """States of the windows (W, T, n) by the model as it is now."""
     with torch.no_grad():
         change = (flow(climate) - climate).var(0)
     # a model that is not right yet is not to be held to; from one start, by relaxation
@@ -121,7 +142,7 @@ def _assimilated(
     assimilation = Assimilation(loose, parameters, torch.device("cpu"))
     chains = y.movedim(-1, 1)[..., None, None]  # components as variables
     batch = assimilation.batch(Patches(chains.numpy(), {}))
-    return to_states(assimilation.analysis(batch)), climate
+    return to_states(assimilation.analysis(batch))
 
 
 def _first_flow(dynamics: Dynamics, data: TrainingData, y: Tensor) -> tuple[Flow, Tensor]:
@@ -134,10 +155,19 @@ def _first_flow(dynamics: Dynamics, data: TrainingData, y: Tensor) -> tuple[Flow
     for part in flow.modules():
         if isinstance(part, Scaled):
             part.scale(mean, spread)
-    tendency = flow.tendency
-    if isinstance(tendency, Scaled) and isinstance(tendency.tendency, QuadraticTendency):
+    if (tendency := _polynomial(flow)) is not None:
+        _check_seen(y, data)
         regress(tendency, states, torch.isfinite(y).all(-1), flow.interval)
     return flow, states
+
+
+def _check_seen(y: Tensor, data: TrainingData) -> None:
+    """Refuse components that are never known: anything could be learned of them."""
+    seen = torch.isfinite(y).flatten(0, 1).any(0).tolist()
+    names = component_names(data)
+    if missing := [name for name, known in zip(names, seen, strict=True) if not known]:
+        what = f"{', '.join(map(repr, missing))} is never known, and a QuadraticODE is all learned"
+        raise InputError([(what, "give target=, or a known model with what is to be learned")])
 
 
 def _too_many(flow: Flow) -> bool:

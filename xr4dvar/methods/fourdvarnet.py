@@ -51,9 +51,11 @@ class FourDVarNet:
         Cells by which neighbouring patches overlap in `reconstruct`. Default: two thirds of the
         patch in time, a quarter in y and x.
     prior : {"bilinear", "two_scale", "unet"}, Dynamics or None
-        Phi: bilinear auto-encoder, two-scale prior blind to the central point, U-Net, or a known
-        model such as `Lorenz63`, then ``Phi(x)_{t+1} = M(x_t)``. None: the cost is that of the
-        observations alone; with one iteration, a network that maps them directly.
+        Phi: bilinear auto-encoder, two-scale prior blind to the central point, U-Net, or a
+        model, then ``Phi(x)_{t+1} = M(x_t)``: a known one such as `Lorenz63`, or one that is
+        trained with the network, such as `QuadraticODE` (it starts from what the target says, if
+        there is one). None: the cost is that of the observations alone; with one iteration, a
+        network that maps them directly.
     solver : {"unet", "lstm", "lstm_gradient", "recurrent", "gradient", "fixed_point"}
         U-Net steps; convolutional LSTM steps, or the same with steps down the gradient itself,
         which count more and more; of series, an LSTM along time, both ways; gradient descent with

@@ -126,11 +126,7 @@ class Corrected:
         """Note every setting that cannot be used."""
         check_count("hidden", self.hidden, problems)
         _check_components(self.components, problems)
-        known: object = self.known
-        if not isinstance(known, Dynamics):
-            problems.add(f"known is {known!r}", "give a model, such as xr4dvar.Lorenz63()")
-        else:
-            known.check(problems)
+        self.known.check(problems)
 
     def flow(self, interval: float, substeps: int) -> Step:
         """Give the map from states (..., n) to those an interval later: at first, as known."""
