@@ -94,8 +94,10 @@ class Model:
     def coefficients(self) -> xr.Dataset | None:
         """What `fit` found of the dynamics, labelled, in the units of data and time.
 
-        Of a `QuadraticODE` the coefficients ``constant``, ``linear`` and ``quadratic``, of other
-        models their parameters; None where nothing was learned that can be read.
+        Of a `QuadraticODE` ``constant`` (component), ``linear`` (component, of) and ``quadratic``
+        (component, of, with), in which each product has one place, the component that comes first
+        along ``of``; of other models their parameters. None where nothing was learned that can be
+        read, such as a network.
         """
         return learned_coefficients(self.method, self.parameters)
 

@@ -44,7 +44,7 @@ def quadratic(y: torch.Tensor) -> Flow:
     return Flow(tendency, 0.01)
 
 
-@pytest.mark.parametrize(("times", "tolerance"), [(100, 1e-3), (5, 0.05), (2, 1.0)])
+@pytest.mark.parametrize(("times", "tolerance"), [(100, 0.01), (5, 0.1), (2, 5.0)])
 def test_regression_is_as_exact_as_its_quadrature(times, tolerance):
     """Rates of change, which are some tens, are found from ever shorter trajectories."""
     y = states(2000 // times, times)

@@ -9,36 +9,16 @@ import xarray as xr
 
 from xr4dvar.methods.base import Parameters
 from xr4dvar.methods.dynamics import Dynamics
-from xr4dvar.methods.learned_dynamics import PREFIX, Corrected, QuadraticODE, learns, without
+from xr4dvar.methods.learned_dynamics import PREFIX, learns, without
 
-__all__ = ["coefficients", "learned_coefficients"]
+__all__ = ["learned_coefficients"]
 
 #: What the weights of a model that is the prior of a network are called.
 PRIOR_PREFIX = "prior.step."
 
 
 def learned_coefficients(method: object, parameters: Parameters) -> xr.Dataset | None:
-    """What a fitted method has found of its dynamics, or of the model that is its prior."""
-    for setting, prefix in (("dynamics", PREFIX), ("prior", PRIOR_PREFIX)):
-        dynamics = getattr(method, setting, None)
-        if isinstance(dynamics, Dynamics) and learns(dynamics):
-            weights = without(prefix, parameters.arrays)
-            return coefficients(dynamics, weights, parameters.settings["components"])
-    return None
-
-
-def coefficients(
-    dynamics: Dynamics, weights: Mapping[str, np.ndarray], names: Sequence[str]
-) -> xr.Dataset | None:
-    """Label what was found of a model, in the units of data and time.
-
-    Parameters
-    ----------
-    dynamics : Dynamics
-    weights : mapping of str to numpy.ndarray
-        Of its flow.
-    names : sequence of str
-        The components of a state.
+    """Label what a fitted method has found of its dynamics, or of the model that is its prior.
 
     Returns
     -------
@@ -47,13 +27,24 @@ def coefficients(
         (component, of, with), in which each product has one place, the component that comes first
         along ``of``. Of other models their parameters. None where there is nothing to be read.
     """
+    for setting, prefix in (("dynamics", PREFIX), ("prior", PRIOR_PREFIX)):
+        dynamics = getattr(method, setting, None)
+        if isinstance(dynamics, Dynamics) and learns(dynamics):
+            weights = without(prefix, parameters.arrays)
+            return _coefficients(dynamics, weights, parameters.settings["components"])
+    return None
+
+
+def _coefficients(
+    dynamics: Dynamics, weights: Mapping[str, np.ndarray], names: Sequence[str]
+) -> xr.Dataset | None:
+    """Coefficients from the weights of a flow and the names of the components."""
     own = without("tendency.", weights)
-    if isinstance(dynamics, Corrected):
-        known = {f"tendency.{name}": v for name, v in without("known.", own).items()}
-        return coefficients(dynamics.known, known, names) if learns(dynamics.known) else None
-    if isinstance(dynamics, QuadraticODE):
+    if (known := getattr(dynamics, "known", None)) is not None:  # what corrects it is a network
+        own = without("known.", own) if learns(known) else {}
+    if "tendency.quadratic" in own:
         return _polynomial(own, names)
-    return xr.Dataset({name: float(value) for name, value in own.items()})
+    return xr.Dataset({name: float(value) for name, value in own.items()}) if own else None
 
 
 def _polynomial(own: Mapping[str, np.ndarray], names: Sequence[str]) -> xr.Dataset:
