@@ -16,7 +16,7 @@ from xr4dvar.methods.dynamics import flow_of
 from xr4dvar.methods.fourdvarnet_network import Architecture, FourDVarNetwork
 from xr4dvar.methods.learned_dynamics import fitted_flow
 
-QUADRATIC = xv.FourDVar(xv.QuadraticODE(dt=0.01), error_variance=1.0, climate=200)
+QUADRATIC = xv.FourDVar(xv.QuadraticODE(dt=0.01), error_variance=1.0, climate=200, starts=1)
 SHORT = xv.Training(steps=4, batch_size=4, steps_per_epoch=4)
 NETWORK = xv.FourDVarNet(
     background=None,
@@ -69,10 +69,11 @@ def test_the_coefficients_are_those_of_the_model(ds, model):
     np.testing.assert_allclose(said, flow.tendency(torch.from_numpy(states.values)), atol=1e-9)
 
 
+@pytest.mark.slow
 def test_it_assimilates_as_well_as_the_true_model(ds, model):
     seen = {"observed": ("x", "y", "z"), "every": 8, "first": 0, "last": 79}
     test = xv.datasets.lorenz63(6, steps=80, noise_variance=1.0, seed=5, **seen)
-    true = xv.FourDVar(xv.Lorenz63(dt=0.01), error_variance=1.0, climate=200)
+    true = replace(QUADRATIC, dynamics=xv.Lorenz63(dt=0.01))
     known = ds.obs.fourdvar.fit(true, ds.truth)
     errors = [((test.obs.fourdvar.reconstruct(m) - test.truth) ** 2).mean() for m in (model, known)]
     assert float(errors[0]) == pytest.approx(float(errors[1]), rel=0.1)
@@ -101,9 +102,10 @@ def test_components_are_called_by_their_variables(ds):
     assert list(model.coefficients.component.values) == ["x", "y", "z"]
 
 
+@pytest.mark.slow
 def test_parameters_of_a_known_model_are_found_from_observations_alone(ds):
     wrong = xv.Lorenz63(dt=0.02, rho=26.0, learned=True)
-    method = xv.FourDVar(wrong, error_variance=1.0, climate=200)
+    method = replace(QUADRATIC, dynamics=wrong)
     # from 408 observations; rho 26 is off by 7 %
     found = ds.obs.fourdvar.fit(method).coefficients
     assert float(found.rho) == pytest.approx(28, rel=0.02)
@@ -122,10 +124,11 @@ def test_a_quadratic_model_is_found_from_observations_alone():
     assert float((error**2).mean() ** 0.5) < 0.1 * true.std()
 
 
+@pytest.mark.slow
 def test_a_learned_correction_predicts_better_than_the_known_model(ds):
     known = xv.Lorenz63(dt=0.02, rho=26.0)
-    method = replace(QUADRATIC, dynamics=xv.Corrected(known, hidden=6))
-    model = ds.obs.fourdvar.fit(method, ds.truth)
+    method = replace(QUADRATIC, dynamics=xv.Corrected(known, hidden=4))
+    model = ds.obs[:4].fourdvar.fit(method, ds.truth[:4])
     assert model.coefficients is None
     held_out = torch.from_numpy(ds.truth[-1:].values)
     errors = []
@@ -160,6 +163,11 @@ def test_settings_are_plain(dynamics):
 def test_what_is_never_seen_is_not_made_up(ds):
     with pytest.raises(xv.InputError, match="'z' is never known"):
         ds.obs.where(ds.component != "z").fourdvar.fit(QUADRATIC)
+
+
+def test_one_time_is_not_enough(ds):
+    with pytest.raises(xv.InputError, match="1 time to learn from"):
+        ds.obs.isel(time=[0]).fourdvar.fit(QUADRATIC)
 
 
 def test_what_is_learned_has_to_be_fitted(ds):

@@ -112,13 +112,13 @@ def identify(
     """
     names = learned_parameters(flow)
     theta, first = _flat(names), segments.first
-    damping, cost = 1e-3, _cost(_model(flow, theta), segments, first)
+    damping, cost = 1e-3, _cost(flow, theta, segments, first)
     equations = None
     for _ in range(steps if math.isfinite(cost) else 0):
         equations = equations or _equations(flow, theta, segments, first)
         change, move = equations.solve(damping)
         trial = theta - change, first - move
-        found = _cost(_model(flow, trial[0]), segments, trial[1])
+        found = _cost(flow, trial[0], segments, trial[1])
         better = found < cost  # False of what is not finite
         damping *= EASE if better else TIGHTEN
         if better:
@@ -214,9 +214,10 @@ def _by_parameters(flow: Flow, theta: Tensor, states: Tensor) -> Tensor:
     return found
 
 
-def _cost(step: Callable[[Tensor], Tensor], segments: Segments, first: Tensor) -> float:
+def _cost(flow: Flow, theta: Tensor, segments: Segments, first: Tensor) -> float:
+    _put(learned_parameters(flow), theta)
     with torch.no_grad():
-        misfit = trajectory(step, first, segments.y.shape[1]) - segments.y
+        misfit = trajectory(flow, first, segments.y.shape[1]) - segments.y
         anomaly = first - segments.mean
         known = (anomaly @ segments.precision) * anomaly
         return 0.5 * float((segments.weight * misfit**2).sum() + known.sum())

@@ -37,10 +37,14 @@ class QuadraticTendency(nn.Module):
     [6.0, 0.0]
     """
 
+    rows: Tensor
+    columns: Tensor
+
     def __init__(self, n: int):
         super().__init__()
         rows, columns = torch.triu_indices(n, n)
-        self.rows, self.columns = rows.tolist(), columns.tolist()
+        self.register_buffer("rows", rows, persistent=False)
+        self.register_buffer("columns", columns, persistent=False)
         self.constant = nn.Parameter(torch.zeros(n, dtype=torch.float64))
         self.linear = nn.Parameter(torch.zeros(n, n, dtype=torch.float64))
         self.quadratic = nn.Parameter(torch.zeros(n, len(rows), dtype=torch.float64))
@@ -48,17 +52,22 @@ class QuadraticTendency(nn.Module):
     @property
     def pairs(self) -> list[tuple[int, int]]:
         """Components whose product each column of ``quadratic`` is the coefficient of."""
-        return list(zip(self.rows, self.columns, strict=True))
+        return list(zip(self.rows.tolist(), self.columns.tolist(), strict=True))
 
     def features(self, x: Tensor) -> Tensor:
         """One, components and products of states (..., n), shape (..., 1 + n + n (n + 1) / 2)."""
         one = torch.ones_like(x[..., :1])
-        return torch.cat([one, x, x[..., self.rows] * x[..., self.columns]], -1)
+        return torch.cat([one, x, self._products(x)], -1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Give the tendency of states (..., n), in their precision."""
-        weights = torch.cat([self.constant[:, None], self.linear, self.quadratic], 1)
-        return self.features(x) @ weights.to(x.dtype).T
+        linear = torch.nn.functional.linear
+        constant = self.constant.to(x.dtype)
+        quadratic = linear(self._products(x), self.quadratic.to(x.dtype))
+        return linear(x, self.linear.to(x.dtype), constant) + quadratic
+
+    def _products(self, x: Tensor) -> Tensor:
+        return x.index_select(-1, self.rows) * x.index_select(-1, self.columns)
 
     def set_weights(self, weights: Tensor) -> None:
         """Take coefficients of the features, shape (n, features)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -34,9 +35,11 @@ log = logging.getLogger("xr4dvar")
 #: Times that are learned from, at most: what more would say of a few coefficients is little.
 MOST_TIMES = 10_000
 #: Times of the pieces of trajectories that come first: with a model that is not good yet.
-SHORT = 20
+SHORT, SHORTEST = 20, 2
 #: Parameters up to which Gauss-Newton, whose matrix they fill, goes on from the regression.
 MOST_PARAMETERS = 2000
+#: When a stage that is not the last one has come near enough: relative gain of a step.
+ROUGHLY = 1e-3
 #: Rounds of assimilation and identification, and the change of a parameter that ends them.
 ROUNDS, SETTLED = 5, 1e-3
 #: Model error of the assimilation by a model that is not known yet: a share of what a step changes.
@@ -147,6 +150,9 @@ def _assimilated(
 
 def _first_flow(dynamics: Dynamics, data: TrainingData, y: Tensor) -> tuple[Flow, Tensor]:
     """The model before it is refined, and the states (W, T, n) with their gaps filled."""
+    if y.shape[1] < 2:
+        what = f"there is {y.shape[1]} time to learn from, and a model leads from one to the next"
+        raise InputError([(what, "give more times")])
     flow = flow_of(dynamics, data.grid["time"].spacing, y.shape[-1])
     if not isinstance(flow, Flow):
         what = f"{type(dynamics).__name__} has no rates of change that could be learned"
@@ -221,10 +227,11 @@ def _match(
 ) -> Tensor:
     """Fit trajectories of about that length, then longer and longer ones; give their states.
 
-    Each stage starts from the states of the one before, so that it is near its minimum.
+    Each stage starts from the states of the one before, so that it is near its minimum. A model
+    that is too bad at first to go that far begins with shorter ones.
     """
     windows, times, n = y.shape
-    values = torch.where(torch.isfinite(y), y, 0.0)
+    values, matched = torch.where(torch.isfinite(y), y, 0.0), False
     while True:
         length = min(length, times)
         size = times // (times // length)  # pieces that are all alike
@@ -232,11 +239,19 @@ def _match(
         def cut(array: Tensor, size: int = size) -> Tensor:
             return array.unfold(1, size, size).movedim(-1, 2).flatten(0, 1)
 
-        first, _ = identify(flow, Segments(cut(values), cut(weight), cut(states)[:, 0], *known))
+        pieces = Segments(cut(values), cut(weight), cut(states)[:, 0], *known)
+        first, cost = identify(flow, pieces, tolerance=ROUGHLY)
+        if not math.isfinite(cost):  # out of bounds
+            if matched or length <= SHORTEST:
+                return states
+            length //= 2
+            continue
+        matched = True
         with torch.no_grad():
             found = trajectory(flow, first, size).view(windows, -1, n)
         states = torch.cat([found, states[:, found.shape[1] :]], 1)
         reach = horizon(flow, states)
         if length >= reach:
+            identify(flow, replace(pieces, first=first))
             return states
         length = min(2 * length, reach)
