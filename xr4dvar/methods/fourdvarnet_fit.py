@@ -236,9 +236,10 @@ def _make_network(architecture: Architecture, units: Units, seed: int) -> FourDV
 
 def _start_prior(network: FourDVarNetwork, prior: object, data: TrainingData, seed: int) -> None:
     """Begin a model that is learned with that of the target."""
-    if data.supervised and isinstance(prior, Dynamics) and learns(prior):
+    model = network.prior
+    if model is not None and data.supervised and isinstance(prior, Dynamics) and learns(prior):
         found = flow_from_target(prior, data, seed).state_dict()
-        network.prior.load_state_dict({f"step.{k}": v for k, v in found.items()}, strict=False)
+        model.load_state_dict({f"step.{k}": v for k, v in found.items()}, strict=False)
 
 
 def _block_sizes(data: TrainingData, patch: Mapping[Role, int]) -> dict[Role, int]:
