@@ -1,5 +1,6 @@
 # lazy_loader reads this file too: it is the one list of the public names.
 from . import datasets, labels, plotting, testing
+from .diagnosing import cost_curve
 from .errors import InputError, ModelFileError
 from .fitting import fit
 from .forecasting import forecast
@@ -53,6 +54,7 @@ __all__ = [
     "Training",
     "Variational",
     "__version__",
+    "cost_curve",
     "datasets",
     "fit",
     "forecast",

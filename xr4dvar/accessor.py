@@ -235,6 +235,35 @@ class FourDVarAccessor:
         """
         return xr4dvar.plan(self._obj, model, dims=dims, periodic=periodic)
 
+    def cost_curve(
+        self,
+        model: Model | Method,
+        *,
+        mask: xr.DataArray | None = None,
+        error_variance: Labelled | None = None,
+        dims: DimsMapping | None = None,
+        periodic: Iterable[str] = (),
+        device: str | None = None,
+    ) -> xr.Dataset:
+        """Say how the cost of each window goes down. See `xr4dvar.cost_curve`.
+
+        Examples
+        --------
+        >>> ds = xv.datasets.lorenz63(windows=2, observed=("x", "y", "z"))
+        >>> method = xv.FourDVar(xv.Lorenz63(dt=0.01), error_variance=2.0, climate=500)
+        >>> list(ds.obs.fourdvar.cost_curve(method))
+        ['cost', 'gradient_norm']
+        """
+        return xr4dvar.cost_curve(
+            self._obj,
+            model,
+            mask=mask,
+            error_variance=error_variance,
+            dims=dims,
+            periodic=periodic,
+            device=device,
+        )
+
     def score(
         self,
         truth: Labelled,

@@ -63,8 +63,22 @@ class PatchWork:
 
     def __call__(self, patches: list[FloatArray], origins: IntArray) -> FloatArray:
         """Solve patches (n, *patch_shape) of every field; give (n, n_out, *patch_shape)."""
+        domain = patches[-1] if self.has_domain else None
+        result = np.concatenate(self._solve(self.given(patches, origins)), axis=1)
+        result = np.ascontiguousarray(result).reshape(-1, self.n_out, *patches[0].shape[1:])
+        if domain is not None:
+            result = np.where(domain[:, np.newaxis], result, np.nan)
+        return result
+
+    def given(self, patches: list[FloatArray], origins: IntArray) -> Patches:
+        """Patches (n, *patch_shape) of every field, as a method takes them.
+
+        Raises
+        ------
+        InputError
+            Observations that are infinite, variances that are not positive.
+        """
         rest = list(patches)
-        shape = rest[0].shape
         y = self._take(rest)
         for v, name in enumerate(self.model.variables):
             if np.isinf(y[:, v]).any():
@@ -74,12 +88,7 @@ class PatchWork:
         variance = self._take(rest) if self.has_error_variance else None
         if variance is not None:
             self._check_variance(variance, y)
-        given = Patches(y, self._coordinates(origins), background, variance, origins)
-        result = np.concatenate(self._solve(given), axis=1)
-        result = np.ascontiguousarray(result).reshape(shape[0], self.n_out, *shape[1:])
-        if self.has_domain:
-            result = np.where(rest.pop(0)[:, np.newaxis], result, np.nan)
-        return result
+        return Patches(y, self._coordinates(origins), background, variance, origins)
 
     def _solve(self, given: Patches) -> list[FloatArray]:
         """Fields (n, V, T, Y, X) one after the other."""

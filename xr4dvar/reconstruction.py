@@ -32,7 +32,14 @@ from xr4dvar.progress import progress_bar, wanted
 from xr4dvar.tiling import Plan, Windows, run_dask, run_eager
 from xr4dvar.types import DimsMapping, Labelled
 
-__all__ = ["as_model", "make_plan", "reconstruct", "with_provenance"]
+__all__ = [
+    "Run",
+    "as_model",
+    "check_takes_error_variance",
+    "make_plan",
+    "reconstruct",
+    "with_provenance",
+]
 
 #: Cells handed to a method at once: enough to keep the cores busy, little memory.
 BATCH_CELLS = 600_000
@@ -125,15 +132,14 @@ def reconstruct(
     check_numbers(inputs, problems)
     with problems.collect():
         model = as_model(obs, model, inputs)
-        if error_variance is not None and not _takes_error_variance(model):
-            what = "error_variance is of no use to this model"
-            problems.add(what, "leave it out, or use OptimalInterpolation")
+        if error_variance is not None:
+            check_takes_error_variance(model, problems)
     if error:
         _check_error(obs, model, problems)
     if ensemble is not None:
         _check_ensemble(obs, model, ensemble, seed, error, problems)
     problems.raise_if_any()
-    run = _Run(inputs, batch_size, device, progress)
+    run = Run(inputs, batch_size, device, progress)
     output = Output(error, ensemble or 0, seed)
     arrays = run.solve(model, extra.get("error_variance", []), output)
     count = len(inputs.names)
@@ -213,6 +219,13 @@ def _check_ensemble(
         problems.add(what, "rename it, obs.rename(member=...)")
 
 
+def check_takes_error_variance(model: Model, problems: Problems) -> None:
+    """Note error variances that are of no use."""
+    if not _takes_error_variance(model):
+        what = "error_variance is of no use to this model"
+        problems.add(what, "leave it out, or use OptimalInterpolation")
+
+
 def _takes_error_variance(model: Model) -> bool:
     """Whether the method, or what it starts from, weighs each observation by its error."""
     if getattr(model.method, "takes_error_variance", False):
@@ -234,7 +247,7 @@ def make_plan(model: Model, inputs: Inputs) -> Plan:
 
 
 @dataclass(frozen=True)
-class _Run:
+class Run:
     """How one call of `reconstruct` solves: the same for a model and its background."""
 
     inputs: Inputs
@@ -245,10 +258,7 @@ class _Run:
     def solve(self, model: Model, error_variance: Sequence[Any], output: Output) -> list[Any]:
         """Complete all fields, those of the background method first."""
         count = len(self.inputs.names)
-        background: list[Any] = []
-        if model.background is not None:
-            inner = replace(self, inputs=replace(self.inputs, domain=None))
-            background = inner.solve(model.background, error_variance, Output())
+        background = self.background(model, error_variance)
         plan = make_plan(model, self.inputs)
         fields = [*self.inputs.fields, *background, *error_variance]
         parts = [count if part else 0 for part in (background, error_variance)]
@@ -264,6 +274,13 @@ class _Run:
         else:
             result = self._now(fields, plan, work, batch)
         return [result[v] for v in range(work.n_out)]
+
+    def background(self, model: Model, error_variance: Sequence[Any]) -> list[Any]:
+        """Fields of the method that a model starts from, if it has one."""
+        if model.background is None:
+            return []
+        inner = replace(self, inputs=replace(self.inputs, domain=None))
+        return inner.solve(model.background, error_variance, Output())
 
     def _now(self, fields: list[Any], plan: Plan, work: PatchWork, batch: int) -> Any:
         shown = wanted(OPTIONS["progress"] if self.progress is None else self.progress)

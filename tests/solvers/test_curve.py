@@ -7,12 +7,16 @@ import torch
 from torch import nn
 
 from xr4dvar.batch import Batch
+from xr4dvar.chain import StateObservationTerm, from_states
 from xr4dvar.cost import Cost
+from xr4dvar.covariance.matrix import CovarianceMatrix
+from xr4dvar.dynamics.integrators import trajectory
 from xr4dvar.solvers import (
     LBFGS,
     Adam,
     GaussNewtonCG,
     GradientDescent,
+    Shooting,
     cost_curve,
     minimise,
 )
@@ -79,3 +83,24 @@ def test_a_way_that_leads_nowhere_has_infinite_cost_not_none(batch):
     assert not curve.costs.isnan().any()
     assert not curve.gradient_norms.isnan().any()
     assert curve.costs[-1].isinf().all()
+
+
+def test_where_the_first_state_is_looked_for_the_gradient_is_by_it():
+    def step(x):
+        return torch.stack([x[..., 0] + 0.1 * x[..., 1], x[..., 1] - 0.1 * x[..., 0] ** 3], -1)
+
+    def cost_of(first):
+        return cost(from_states(trajectory(step, first, 5), batch.y), batch)
+
+    generator = torch.Generator().manual_seed(0)
+    y = torch.randn(2, 2, 5, 1, 1, generator=generator, dtype=torch.float64)
+    batch = Batch(y, torch.ones_like(y))
+    cost = Cost([StateObservationTerm(CovarianceMatrix(0.3, 2))])
+    first = torch.ones(2, 2, dtype=torch.float64, requires_grad=True)
+    (expected,) = torch.autograd.grad(cost_of(first).sum(), first)
+    x = from_states(trajectory(step, first.detach(), 5), y)
+    solver = Shooting(step)
+    torch.testing.assert_close(solver.gradient(cost, batch, x), expected)
+    curve = cost_curve(cost, solver, batch, 50, start=solver.init(cost, batch, x))
+    torch.testing.assert_close(curve.gradient_norms[0], expected.norm(dim=1))
+    assert (curve.gradient_norms[-1] < 1e-3 * curve.gradient_norms[0]).all()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from xr4dvar.methods.base import (
+    CurveSolver,
     EnsembleSolver,
     FitOptions,
     GivesEnsembles,
@@ -13,6 +14,7 @@ from xr4dvar.methods.base import (
     Patches,
     Points,
     PointsSolver,
+    RecordsCost,
     Solver,
     Window,
     check_method,
@@ -34,6 +36,7 @@ __all__ = [
     "ODE",
     "AutoEncoder",
     "Corrected",
+    "CurveSolver",
     "Cycled",
     "DataAssimilationNetwork",
     "Denoiser",
@@ -56,6 +59,7 @@ __all__ = [
     "Points",
     "PointsSolver",
     "QuadraticODE",
+    "RecordsCost",
     "Solver",
     "Training",
     "Variational",

@@ -15,6 +15,7 @@ from xr4dvar.methods.training_data import TrainingData
 from xr4dvar.types import FloatArray, IntArray, Role
 
 __all__ = [
+    "CurveSolver",
     "EnsembleSolver",
     "FitOptions",
     "GivesEnsembles",
@@ -25,6 +26,7 @@ __all__ = [
     "Patches",
     "Points",
     "PointsSolver",
+    "RecordsCost",
     "Solver",
     "Window",
     "check_method",
@@ -184,6 +186,18 @@ class GivesEnsembles(Protocol):
 
     def ensemble_solver_for(self, parameters: Parameters, device: str) -> EnsembleSolver:
         """Give the function from patches to members of an ensemble of maps."""
+
+
+#: Patches in; costs, and norms of their gradients, before and after each step out: (n, steps + 1).
+CurveSolver: TypeAlias = Callable[[Patches], tuple[FloatArray, FloatArray]]
+
+
+@runtime_checkable
+class RecordsCost(Protocol):
+    """A method that minimises a cost, and can also say how it goes down."""
+
+    def curve_solver_for(self, parameters: Parameters, device: str) -> CurveSolver:
+        """Give the function from patches to the curves of their costs."""
 
 
 @runtime_checkable

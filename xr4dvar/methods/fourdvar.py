@@ -9,7 +9,14 @@ from typing import ClassVar
 from xr4dvar.arguments import check_count
 from xr4dvar.errors import Problems
 from xr4dvar.labels import Grid
-from xr4dvar.methods.base import EnsembleSolver, FitOptions, Parameters, Solver, Window
+from xr4dvar.methods.base import (
+    CurveSolver,
+    EnsembleSolver,
+    FitOptions,
+    Parameters,
+    Solver,
+    Window,
+)
 from xr4dvar.methods.dynamics import Dynamics, check_chain, components
 from xr4dvar.methods.learned_dynamics import learns
 from xr4dvar.methods.training_data import TrainingData
@@ -153,6 +160,16 @@ class FourDVar:
         from xr4dvar.methods.fourdvar_solve import make_error_solver
 
         return make_error_solver(self, parameters, device)
+
+    def curve_solver_for(self, parameters: Parameters, device: str) -> CurveSolver:
+        """Give the function from windows to the curves of their costs.
+
+        That of the last descent, with the model error as given, from the first guess whose
+        minimum is kept.
+        """
+        from xr4dvar.methods.fourdvar_solve import make_curve_solver
+
+        return make_curve_solver(self, parameters, device)
 
     def ensemble_solver_for(self, parameters: Parameters, device: str) -> EnsembleSolver:
         """Give the function from windows to members of the posterior."""

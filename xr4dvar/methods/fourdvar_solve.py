@@ -23,13 +23,13 @@ from xr4dvar.chain import (
 from xr4dvar.cost import Cost
 from xr4dvar.covariance.matrix import CovarianceMatrix
 from xr4dvar.errors import InputError
-from xr4dvar.methods.base import Parameters, Patches, Solver
+from xr4dvar.methods.base import CurveSolver, Parameters, Patches, Solver
 from xr4dvar.methods.climate import Climate, closest, free_run
 from xr4dvar.methods.device import choose_device
 from xr4dvar.methods.dynamics import flow_of
 from xr4dvar.methods.learned_dynamics import fitted_flow
 from xr4dvar.methods.training_data import TrainingData
-from xr4dvar.solvers import GaussNewton, Shooting, minimise
+from xr4dvar.solvers import CostCurve, GaussNewton, Shooting, cost_curve, minimise
 from xr4dvar.types import FloatArray
 
 if TYPE_CHECKING:
@@ -62,6 +62,11 @@ class Stage:
         """Go down from an estimate."""
         start = self.solver.init(self.cost, batch, x)
         return minimise(self.cost, self.solver, batch, steps, start=start).x
+
+    def curve(self, batch: Batch, x: Tensor, steps: int) -> CostCurve:
+        """Go down from an estimate, and note the cost after each step."""
+        start = self.solver.init(self.cost, batch, x)
+        return cost_curve(self.cost, self.solver, batch, steps, start=start)
 
 
 def run_freely(method: FourDVar, spacing: float, components: int, seed: int) -> Parameters:
@@ -113,6 +118,19 @@ def make_error_solver(method: FourDVar, parameters: Parameters, device: str) -> 
         last = assimilation.stages[-1]
         found = last.solver.covariances(last.cost, batch, x).diagonal(dim1=-2, dim2=-1)
         return assimilation.within(from_states(found.sqrt(), x))
+
+    return solve
+
+
+def make_curve_solver(method: FourDVar, parameters: Parameters, device: str) -> CurveSolver:
+    """Give the function from windows to the costs of their last descent, and gradient norms."""
+    assimilation = Assimilation(method, parameters, choose_device(device))
+
+    def solve(patches: Patches) -> tuple[FloatArray, FloatArray]:
+        batch = assimilation.batch(patches)
+        found = [assimilation.curve(batch.take(part)) for part in assimilation.parts(batch)]
+        costs, norms = (torch.cat(parts).cpu().numpy() for parts in zip(*found, strict=True))
+        return costs, norms
 
     return solve
 
@@ -174,10 +192,32 @@ class Assimilation:
         x : Tensor, shape (B, S, V, T, Y, X)
         evidence : Tensor, shape (B, S)
         """
+        guesses = self.guesses(batch)
+        many = _repeat(batch, guesses.shape[1])
+        x = self.stages[-1].minimise(many, guesses.flatten(0, 1), self.method.steps)
+        return self._judged(batch, x.view(guesses.shape))
+
+    def curve(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Costs and norms of their gradients, (B, steps + 1), on the way to the minimum kept."""
+        guesses = self.guesses(batch)
+        many = _repeat(batch, guesses.shape[1])
+        curve = self.stages[-1].curve(many, guesses.flatten(0, 1), self.method.steps)
+        _, evidence = self._judged(batch, curve.x.view(guesses.shape))
+        costs, norms = (
+            best(values.T.view(*guesses.shape[:2], -1), evidence)
+            for values in (curve.costs, curve.gradient_norms)
+        )
+        return costs, norms
+
+    def guesses(self, batch: Batch) -> Tensor:
+        """Where the last descents start, (B, S, V, T, Y, X): annealed first, then lengthened."""
         found = [self._anneal(batch)]
         if self.method.starts > 1:
             found.append(self._lengthen(batch, self.method.starts - 1))
-        x = torch.cat(found, 1)
+        return torch.cat(found, 1)
+
+    def _judged(self, batch: Batch, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Minima and their evidence; an error where a window has none."""
         evidence = self.evidence(batch, x)
         lost = torch.isinf(evidence).all(1)
         if bool(lost.any()):
@@ -202,13 +242,18 @@ class Assimilation:
         return torch.where(torch.isfinite(found), found, -torch.inf).view(x.shape[:2])
 
     def _anneal(self, batch: Batch) -> Tensor:
-        """Through all stages, from the mean of the climate; (B, 1, V, T, Y, X)."""
+        """Through all stages but the last, from the mean of the climate; (B, 1, V, T, Y, X)."""
         times = self.climate.mean.expand(len(batch.y), batch.y.shape[2], -1)
-        return self.anneal(batch, from_states(times, batch.y))[:, None]
+        return self._tightened(batch, from_states(times, batch.y))[:, None]
 
     def anneal(self, batch: Batch, x: Tensor) -> Tensor:
         """Go down from an estimate while the model gets less and less loose."""
-        for stage in self.stages:
+        x = self._tightened(batch, x)
+        return self.stages[-1].minimise(batch, x, self.method.steps)
+
+    def _tightened(self, batch: Batch, x: Tensor) -> Tensor:
+        """The same without the last stage."""
+        for stage in self.stages[:-1]:
             x = stage.minimise(batch, x, self.method.steps)
         return x
 
@@ -224,9 +269,8 @@ class Assimilation:
         x = from_states(guesses.flatten(0, 1), many.y)
         for share in LENGTHS:
             x = self.rough.minimise(_beginning(many, share), x, self.method.steps)
-        x = self.strong.minimise(many, x, self.method.steps)
         if self.model_error is not None:
-            x = self.stages[-1].minimise(many, x, self.method.steps)
+            x = self.strong.minimise(many, x, self.method.steps)
         found: Tensor = x.unflatten(0, guesses.shape[:2])
         return found
 
@@ -278,6 +322,6 @@ def _batch(patches: Patches, error: CovarianceMatrix, place: torch.device) -> Ba
 
 
 def best(x: Tensor, evidence: Tensor) -> Tensor:
-    """The states (B, V, T, Y, X) of largest evidence of those of every start."""
+    """What the start of largest evidence has, such as states (B, V, T, Y, X), of that of all."""
     found: Tensor = x[torch.arange(len(x)), evidence.argmax(1)]
     return found

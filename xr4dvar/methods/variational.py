@@ -9,7 +9,15 @@ from typing import ClassVar, Literal, TypeAlias, get_args
 from xr4dvar.arguments import check_choice, check_count, check_number
 from xr4dvar.errors import InputError, Problems
 from xr4dvar.labels import Grid
-from xr4dvar.methods.base import FitOptions, Method, Parameters, Solver, Window, check_method
+from xr4dvar.methods.base import (
+    CurveSolver,
+    FitOptions,
+    Method,
+    Parameters,
+    Solver,
+    Window,
+    check_method,
+)
 from xr4dvar.methods.dynamics import Dynamics, check_chain
 from xr4dvar.methods.fourdvarnet_checks import default_patch
 from xr4dvar.methods.linear_interpolation import LinearInterpolation
@@ -162,6 +170,12 @@ class Variational:
         from xr4dvar.methods.variational_solve import make_solver
 
         return make_solver(self, parameters, device)
+
+    def curve_solver_for(self, parameters: Parameters, device: str) -> CurveSolver:
+        """Give the function from windows to the curves of their costs."""
+        from xr4dvar.methods.variational_solve import make_curve_solver
+
+        return make_curve_solver(self, parameters, device)
 
 
 def _check_prior(method: Variational, grid: Grid, names: Sequence[str], problems: Problems) -> None:

@@ -12,19 +12,28 @@ from torch import Tensor
 from xr4dvar.batch import Batch
 from xr4dvar.cost import BackgroundTerm, Cost, ObservationTerm, PriorTerm, Variance
 from xr4dvar.errors import InputError
-from xr4dvar.methods.base import Parameters, Patches, Solver
+from xr4dvar.methods.base import CurveSolver, Parameters, Patches, Solver
 from xr4dvar.methods.device import choose_device, one_at_a_time
 from xr4dvar.methods.static_priors import Denoiser
 from xr4dvar.methods.variational_prior import make_prior
 from xr4dvar.priors import DecodedTerm, GaussianCode
-from xr4dvar.solvers import LBFGS, Adam, FixedPoint, GaussNewtonCG, PlugAndPlay, minimise
+from xr4dvar.solvers import (
+    LBFGS,
+    Adam,
+    FixedPoint,
+    GaussNewtonCG,
+    PlugAndPlay,
+    cost_curve,
+    minimise,
+)
 from xr4dvar.solvers.loop import Solver as CoreSolver
+from xr4dvar.solvers.loop import State
 from xr4dvar.types import FloatArray
 
 if TYPE_CHECKING:
     from xr4dvar.methods.variational import Variational
 
-__all__ = ["SOLVERS", "make_solver", "noise_levels"]
+__all__ = ["SOLVERS", "make_curve_solver", "make_solver", "noise_levels"]
 
 #: Solvers by name, but for those that hold a prior of their own.
 SOLVERS: dict[str, Callable[[], CoreSolver]] = {
@@ -45,6 +54,27 @@ def make_solver(method: Variational, parameters: Parameters, device: str) -> Sol
     def solve(patches: Patches) -> FloatArray:
         with one_at_a_time(place):
             return analysis(patches)
+
+    return solve
+
+
+def make_curve_solver(method: Variational, parameters: Parameters, device: str) -> CurveSolver:
+    """Give the function from windows to costs and gradient norms, before and after each step.
+
+    Raises
+    ------
+    InputError
+        The prior is a `Denoiser`, which is no term of a cost.
+    """
+    if isinstance(method.prior, Denoiser):
+        what = "Variational with a Denoiser minimises no cost: the prior is a part of its solver"
+        raise InputError([(what, "give a prior such as xr4dvar.EOFs(modes=10)")])
+    place = choose_device(device)
+    analysis = Analysis(method, parameters, place)
+
+    def solve(patches: Patches) -> tuple[FloatArray, FloatArray]:
+        with one_at_a_time(place):
+            return analysis.curve(patches)
 
     return solve
 
@@ -86,13 +116,7 @@ class Analysis:
 
     def __call__(self, patches: Patches) -> FloatArray:
         """Complete windows."""
-        batch, x = self._batch(patches), None
-        if patches.background is not None:  # which may not reach everywhere
-            guess = torch.nan_to_num(self._scaled(patches.background))
-            x = guess if self.code is None else self.code.encode(guess)
-        elif self.code is not None:
-            x = batch.y.new_zeros(len(batch.y), len(self.code.mean), 1, 1, 1)
-        start = self.solver.init(self.cost, batch, x)
+        batch, start = self._start(patches)
         x = minimise(self.cost, self.solver, batch, self.method.step_count, start=start).x
         if self.code is not None:
             x = self.code.decode(x)
@@ -101,6 +125,22 @@ class Analysis:
             raise InputError([(what, "use solver='lbfgs', which only goes down")])
         maps: FloatArray = x.detach().cpu().numpy() * self.spread + self.mean
         return maps
+
+    def curve(self, patches: Patches) -> tuple[FloatArray, FloatArray]:
+        """Costs of windows and norms of their gradients, (n, steps + 1), as they are completed."""
+        batch, start = self._start(patches)
+        found = cost_curve(self.cost, self.solver, batch, self.method.step_count, start=start)
+        return found.costs.T.cpu().numpy(), found.gradient_norms.T.cpu().numpy()
+
+    def _start(self, patches: Patches) -> tuple[Batch, State]:
+        """What was observed, and the solver at the first guess."""
+        batch, x = self._batch(patches), None
+        if patches.background is not None:  # which may not reach everywhere
+            guess = torch.nan_to_num(self._scaled(patches.background))
+            x = guess if self.code is None else self.code.encode(guess)
+        elif self.code is not None:
+            x = batch.y.new_zeros(len(batch.y), len(self.code.mean), 1, 1, 1)
+        return batch, self.solver.init(self.cost, batch, x)
 
     def _batch(self, patches: Patches) -> Batch:
         """Scaled observations; variances given one by one set their weights."""

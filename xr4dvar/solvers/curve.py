@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -25,12 +25,20 @@ class CostCurve(NamedTuple):
         Cost of each sample at the start and after every step; infinite where it is no number.
         A sample that has converged keeps its last cost.
     gradient_norms : Tensor of float64, shape (steps + 1, B)
-        Euclidean norms of its gradients there.
+        Euclidean norms of its gradients there, with respect to what the solver looks for.
     """
 
     x: Tensor
     costs: Tensor
     gradient_norms: Tensor
+
+
+@runtime_checkable
+class KnowsGradient(Protocol):
+    """A solver that looks for less than the whole state."""
+
+    def gradient(self, cost: Cost, batch: Batch, x: Tensor) -> Tensor:
+        """Gradient of each sample's cost with respect to what is looked for, shape (B, ...)."""
 
 
 def cost_curve(
@@ -67,19 +75,21 @@ def cost_curve(
     ([2.0, 0.5, 0.125], [2.0, 1.0, 0.5])
     """
     state = solver.init(cost, batch) if start is None else start
-    notes = [_note(cost, batch, state.x)]
+    notes = [_note(cost, solver, batch, state.x)]
     for _ in range(steps):
         if state.converged is not None and bool(state.converged.all()):
             notes.append(notes[-1])
             continue
         state = minimise(cost, solver, batch, 1, start=state)
-        notes.append(_note(cost, batch, state.x))
+        notes.append(_note(cost, solver, batch, state.x))
     costs, norms = zip(*notes, strict=True)
     return CostCurve(state.x, torch.stack(costs), torch.stack(norms))
 
 
-def _note(cost: Cost, batch: Batch, x: Tensor) -> tuple[Tensor, Tensor]:
+def _note(cost: Cost, solver: Solver, batch: Batch, x: Tensor) -> tuple[Tensor, Tensor]:
     value, gradient = cost.value_and_gradient(x, batch)
+    if isinstance(solver, KnowsGradient):
+        gradient = solver.gradient(cost, batch, x)
     return _number(value.double()), _number(gradient.flatten(1).double().norm(dim=1))
 
 

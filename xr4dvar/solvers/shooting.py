@@ -63,6 +63,11 @@ class Shooting(nn.Module):
     def _run(self, first: Tensor, like: Tensor) -> Tensor:
         return from_states(trajectory(self.model, first, like.shape[2]), like)
 
+    def gradient(self, cost: Cost, batch: Batch, x: Tensor) -> Tensor:
+        """Gradient of the cost with respect to the first state of a trajectory, shape (B, n)."""
+        with torch.no_grad():
+            return self._normal(cost, to_states(x), batch)[1]
+
     def covariances(self, cost: Cost, batch: Batch, x: Tensor) -> Tensor:
         """Covariances of the analysis error at each time, shape (B, T, n, n).
 
