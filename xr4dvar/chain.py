@@ -113,6 +113,16 @@ class StateObservationTerm(nn.Module):
             equations.diagonal += self._precision(to_states(batch.weight))
         equations.gradient += self._weighted(misfit, batch)
 
+    def log_determinant(self, batch: Batch) -> Tensor:
+        """Of the covariance of all that was observed in each sample, shape (B,)."""
+        weight = to_states(batch.weight)
+        if self.covariance.diagonal:
+            logs = 2 * self.covariance.root.to(weight.dtype).log()
+            return ((weight > 0) * logs).flatten(1).sum(1)
+        _, part = self._observed(weight)
+        found: Tensor = torch.linalg.slogdet(part).logabsdet.sum(1)
+        return found
+
     def _weighted(self, misfit: Tensor, batch: Batch) -> Tensor:
         """``R^-1`` of the observed components times the misfit (B, T, n)."""
         weight = to_states(batch.weight)

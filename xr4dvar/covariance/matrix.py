@@ -66,6 +66,11 @@ class CovarianceMatrix(nn.Module):
             return torch.diag(self.root**-2)
         return torch.cholesky_inverse(self.root)
 
+    def log_determinant(self) -> Tensor:
+        """Logarithm of the determinant, a number."""
+        logs = self.root.log() if self.diagonal else self.root.diagonal().log()
+        return 2 * logs.sum()
+
     def solve(self, columns: Tensor) -> Tensor:
         """``C^-1 x`` of each column of (..., n, m)."""
         if self.diagonal:

@@ -67,12 +67,17 @@ class FourDVar:
     climate : int
         States of the free run that b and B, mean and covariance of the climate, are taken from;
         with `fit` and a target they are those of the target.
+    estimate : bool
+        Whether `fit` finds the factors of R and, where it is given, of Q that make the
+        observations likeliest, with expectation and maximisation in turn; the given ones are the
+        first guesses. ``model.history`` has them by iteration.
 
     References
     ----------
     Le Dimet and Talagrand 1986, https://doi.org/10.3402/tellusa.v38i2.11706;
     Tremolet 2006, https://doi.org/10.1256/qj.05.224;
-    Ye et al. 2015, https://doi.org/10.5194/npg-22-205-2015
+    Ye et al. 2015, https://doi.org/10.5194/npg-22-205-2015;
+    Tandeo et al. 2020, https://doi.org/10.1175/MWR-D-19-0240.1 (estimation of R and Q)
 
     Examples
     --------
@@ -90,6 +95,7 @@ class FourDVar:
     steps: int = 100
     spin_up: int = 20
     climate: int = 2000
+    estimate: bool = False
 
     background: ClassVar[None] = None
     takes_error_variance: ClassVar[bool] = True
@@ -102,6 +108,9 @@ class FourDVar:
         for name in ("starts", "steps", "climate"):
             check_count(name, getattr(self, name), problems)
         check_count("spin_up", self.spin_up, problems, least=0)
+        estimate: object = self.estimate
+        if not isinstance(estimate, bool):
+            problems.add(f"estimate is {estimate!r}", "use True or False")
         dynamics: object = self.dynamics
         if not isinstance(dynamics, Dynamics):
             fix = "give a model, such as xr4dvar.Lorenz63() or xr4dvar.ODE(f, dt)"
@@ -117,8 +126,8 @@ class FourDVar:
         problems.raise_if_any()
 
     def known(self, grid: Grid, names: Sequence[str]) -> Parameters | None:
-        """Give the climate of a free run, unless there is something to learn of the model."""
-        if learns(self.dynamics):
+        """Give the climate of a free run, unless the model, R or Q are to be found."""
+        if learns(self.dynamics) or self.estimate:
             return None
         from xr4dvar.methods.fourdvar_solve import run_freely
 
@@ -131,10 +140,19 @@ class FourDVar:
     def fit(
         self, data: TrainingData, options: FitOptions, background: Solver | None = None
     ) -> Parameters:
-        """Find what the dynamics learn, and their climate.
+        """Find what the dynamics learn, their climate and, if asked to, R and Q.
 
         The climate is that of the target, or of a free run where there is none.
         """
+        parameters = self._fit_model(data, options)
+        if not self.estimate:
+            return parameters
+        from xr4dvar.methods.fourdvar_variances import estimate_variances
+
+        return estimate_variances(self, parameters, data, options)
+
+    def _fit_model(self, data: TrainingData, options: FitOptions) -> Parameters:
+        """Find what the dynamics learn, and their climate."""
         from xr4dvar.methods.fourdvar_solve import run_freely, states_of
 
         if learns(self.dynamics):

@@ -146,11 +146,15 @@ class Assimilation:
             step = step.to(place)
         self.climate = Climate(torch.from_numpy(parameters.arrays["climate"]).to(place), step)
         size = self.climate.states.shape[1]
-        self.error = CovarianceMatrix(method.error_variance, size, "error_variance")
+        # what the given variances are multiplied by, where they were estimated
+        factors = parameters.settings.get("variance_factors", {})
+        variance = np.asarray(method.error_variance) * factors.get("error_variance", 1.0)
+        self.error = CovarianceMatrix(variance, size, "error_variance")
         self.background = CovarianceMatrix(self.climate.covariance, size, "climate")
         self.model_error = None
         if method.model_error_variance is not None:
-            variance = method.model_error_variance
+            factor = factors.get("model_error_variance", 1.0)
+            variance = np.asarray(method.model_error_variance) * factor
             self.model_error = CovarianceMatrix(variance, size, "model_error_variance")
         terms = [
             StateObservationTerm(self.error),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["inverse", "log_determinant", "marginals", "solve"]
+__all__ = ["inverse", "joint_marginals", "log_determinant", "marginals", "solve"]
 
 
 def solve(diagonal: Tensor, below: Tensor, right: Tensor) -> Tensor:
@@ -48,11 +48,28 @@ def marginals(diagonal: Tensor, below: Tensor) -> Tensor:
 
     Of the Hessian of a cost these are the covariances of the analysis error at each time.
     """
+    return joint_marginals(diagonal, below)[0]
+
+
+def joint_marginals(diagonal: Tensor, below: Tensor) -> tuple[Tensor, Tensor]:
+    """Blocks of the inverse on its diagonal, and those just below it.
+
+    Returns
+    -------
+    covariances : Tensor, shape (B, T, n, n)
+        Of the Hessian of a cost: of the analysis errors at each time.
+    lagged : Tensor, shape (B, T - 1, n, n)
+        Of the errors at t + 1, by rows, with those at t.
+    """
     inverses, links, definite = _eliminate(diagonal, below)
-    found = [inverses[-1]]
+    found, lagged = [inverses[-1]], [torch.empty_like(below[:, :0])]
     for t in range(len(links) - 1, -1, -1):
+        # given x_{t+1}, the error of x_t is its own less link_t' times that of x_{t+1}
+        lagged.append(-(found[-1] @ links[t])[:, None])
         found.append(inverses[t] + links[t].mT @ found[-1] @ links[t])
-    return torch.where(definite[:, None, None, None], torch.stack(found[::-1], 1), torch.nan)
+    where = definite[:, None, None, None]
+    covariances = torch.where(where, torch.stack(found[::-1], 1), torch.nan)
+    return covariances, torch.where(where, torch.cat(lagged[::-1], 1), torch.nan)
 
 
 def log_determinant(diagonal: Tensor, below: Tensor) -> Tensor:
