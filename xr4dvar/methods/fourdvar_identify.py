@@ -40,6 +40,8 @@ SHORT, SHORTEST = 20, 2
 MOST_PARAMETERS = 2000
 #: When a stage that is not the last one has come near enough: relative gain of a step.
 ROUGHLY = 1e-3
+#: Cost of longer pieces over that of shorter ones, of the same data, that another minimum has.
+WORSE = 2.0
 #: Rounds of assimilation and identification, and the change of a parameter that ends them.
 ROUNDS, SETTLED = 5, 1e-3
 #: Model error of the assimilation by a model that is not known yet: a share of what a step changes.
@@ -228,25 +230,28 @@ def _match(
     """Fit trajectories of about that length, then longer and longer ones; give their states.
 
     Each stage starts from the states of the one before, so that it is near its minimum. A model
-    that is too bad at first to go that far begins with shorter ones.
+    that is too bad at first to go that far begins with shorter ones. Where a longer stage comes
+    to another minimum, which costs far more, the one before is kept.
     """
     windows, times, n = y.shape
-    values, matched = torch.where(torch.isfinite(y), y, 0.0), False
+    values, least = torch.where(torch.isfinite(y), y, 0.0), math.inf
     while True:
         length = min(length, times)
-        size = times // (times // length)  # pieces that are all alike
+        size = times // -(-times // length)  # pieces that are all alike
 
         def cut(array: Tensor, size: int = size) -> Tensor:
             return array.unfold(1, size, size).movedim(-1, 2).flatten(0, 1)
 
+        before = {name: value.clone() for name, value in flow.state_dict().items()}
         pieces = Segments(cut(values), cut(weight), cut(states)[:, 0], *known)
         first, cost = identify(flow, pieces, tolerance=ROUGHLY)
-        if not math.isfinite(cost):  # out of bounds
-            if matched or length <= SHORTEST:
-                return states
+        if math.isinf(least) and not math.isfinite(cost) and length > SHORTEST:
             length //= 2
             continue
-        matched = True
+        if not cost <= WORSE * least:  # which what is not a number is not, either
+            flow.load_state_dict(before)
+            return states
+        least = cost
         with torch.no_grad():
             found = trajectory(flow, first, size).view(windows, -1, n)
         states = torch.cat([found, states[:, found.shape[1] :]], 1)
