@@ -74,16 +74,21 @@ def test_a_window_as_long_as_the_series_is_the_method_itself(series):
     xr.testing.assert_allclose(cycled, obs.fourdvar.reconstruct(fitted(linear(), series)))
 
 
+def test_chunks_change_nothing(series):
+    _, obs = series
+    model = fitted(xv.Cycled(linear(), window=7, shift=3), series)
+    lazy = obs.chunk(window=2, time=10).fourdvar.reconstruct(model)
+    xr.testing.assert_allclose(lazy.compute(), obs.fourdvar.reconstruct(model), atol=1e-6)
+
+
 def test_a_chaotic_series_is_followed():
     """All components of Lorenz-63 seen every 25 steps: far nearer than the observations are."""
-    seen = {"observed": ("x", "y", "z"), "every": 25, "first": 25, "last": 400}
-    ds = xv.datasets.lorenz63(2, steps=401, seed=5, **seen)
-    method = xv.FourDVar(xv.Lorenz63(), 2.0, starts=3, climate=500)
-    maps = ds.obs.fourdvar.reconstruct(xv.Cycled(method, window=101, shift=25))
+    seen = {"observed": ("x", "y", "z"), "every": 25, "first": 25, "last": 200}
+    ds = xv.datasets.lorenz63(2, steps=201, seed=5, **seen)
+    method = xv.FourDVar(xv.Lorenz63(), 2.0, starts=1, climate=500)
+    maps = ds.obs.fourdvar.reconstruct(xv.Cycled(method, window=76, shift=25))
     error = ((maps - ds.truth) ** 2).mean("component") ** 0.5
-    assert float(error.mean()) < 0.35
-    lazy = ds.obs.chunk(window=1).fourdvar.reconstruct(xv.Cycled(method, window=101, shift=25))
-    xr.testing.assert_allclose(lazy.compute(), maps, atol=1e-6)
+    assert float(error.isel(time=slice(50, None)).mean()) < 0.45
 
 
 @pytest.mark.parametrize(
