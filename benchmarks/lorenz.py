@@ -220,10 +220,12 @@ def lorenz96(test: xr.Dataset, options: argparse.Namespace) -> Iterator[Row]:
         yield name, lambda method=method: obs.fourdvar.reconstruct(method, **settings), 0
     data = windows(options.problem, options.training_windows, TRAIN).astype("float32")
     for name, network in {
-        "4DVarNet, learned prior": {"widths": (96,), "coarsen": 4},
-        "4DVarNet, Lorenz-96 as prior": {"prior": xv.Lorenz96(), "widths": (96,), "coarsen": 4},
+        "4DVarNet, learned prior": {},
+        "4DVarNet, Lorenz-96 as prior": {"prior": xv.Lorenz96()},
     }.items():
-        yield from learned(name, network, data, obs.astype("float32"), options, **settings)
+        network = {"widths": (48,), "coarsen": 4, **network}
+        shown = obs.astype("float32")
+        yield from learned(name, network, data, shown, options, batch_size=8, **settings)
 
 
 def learned(
@@ -232,6 +234,7 @@ def learned(
     data: xr.Dataset,
     shown: xr.DataArray,
     options: argparse.Namespace,
+    batch_size: int = 32,
     **settings: object,
 ) -> Iterator[Row]:
     """Train, and give the row."""
@@ -239,7 +242,7 @@ def learned(
         return
     training = xv.Training(
         steps=options.steps,
-        batch_size=32,
+        batch_size=batch_size,
         learning_rate=2e-3,
         steps_per_epoch=250,
         averaging=0.998,
