@@ -262,3 +262,14 @@ def test_the_numbers_of_a_model_are_learned_where_asked(ds):
         replace(quick, prior=xv.Lorenz63(rho=26.0), training=short), ds.truth
     )
     assert float(fixed.arrays["prior.step.tendency.rho"]) == 26.0
+
+
+def test_the_unobserved_truth_is_not_looked_at(ds, model):
+    """Numbers under the gaps change nothing, to the bit; nor does what else is in the batch."""
+    test = lorenz63(20, seed=1)
+    seen, noise = test.obs.notnull(), test.obs - test.truth
+    other = test.truth.where(seen, np.random.default_rng(0).normal(size=test.truth.shape))
+    maps = test.obs.fourdvar.reconstruct(model)
+    xr.testing.assert_equal((other + noise).where(seen).fourdvar.reconstruct(model), maps)
+    alone = test.obs.isel(window=[7]).fourdvar.reconstruct(model)
+    xr.testing.assert_allclose(alone, maps.isel(window=[7]), rtol=1e-5, atol=1e-4)
