@@ -106,7 +106,7 @@ def peers(setup: SetUp, ds: xr.Dataset) -> Iterator[tuple[str, float, float, flo
     hmm = hidden_markov_model(setup, ds, modelling)
     order = ("window", "time", "site" if setup.on_a_ring else "component")
     truth, obs = (ds[name].transpose(*order).values for name in ("truth", "obs"))
-    members = 25 if setup.on_a_ring else 10
+    members = 50 if setup.on_a_ring else 10
     for lag in (1, 3):
         started, scores = time.perf_counter(), []
         for n in range(len(truth)):
@@ -130,11 +130,14 @@ def hidden_markov_model(setup: SetUp, ds: xr.Dataset, modelling: object):
         from dapper.mods.Lorenz63.sakov2012 import HMM
     from dapper.mods.utils import partial_Id_Obs
     from dapper.tools.chronos import Chronology
+    from dapper.tools.randvars import GaussRV
 
     step = float(ds.time[1])
     cycles = (ds.sizes["time"] - 1) // setup.every
     times = Chronology(step, dko=setup.every, Ko=cycles - 1, BurnIn=BURN_IN * setup.every * step)
     n = HMM.Nx
     seen = np.arange(n) if setup.on_a_ring or len(setup.observed) == 3 else np.array([0])
+    states = setup.simulate(50, BURN_IN).truth.isel(time=-1).values
+    climate = GaussRV(mu=states.mean(0), C=np.cov(states.T) + 1e-3 * np.eye(n))
     observation = {**partial_Id_Obs(n, seen), "noise": setup.variance}
-    return modelling.HiddenMarkovModel(HMM.Dyn, observation, times, HMM.X0)
+    return modelling.HiddenMarkovModel(HMM.Dyn, observation, times, climate)
