@@ -31,8 +31,11 @@ class Batch:
         What was known of the first state of each patch before its observations.
     initial_covariance : Tensor, shape (B, n, n), optional
         Covariance of the errors of `initial`.
-    forcing : Tensor, shape (B, T - 1, n), optional
-        What is added to each step of a model.
+    forcing : Tensor, optional
+        What is added to each step of a model, shape (B, T - 1, n), or to what a prior says of a
+        window, shape (B, V, T, Y, X).
+    mean : Tensor, of the shape of an increment, optional
+        What an increment is expected to be; 0 where it is not given.
 
     Examples
     --------
@@ -49,6 +52,7 @@ class Batch:
     initial: Tensor | None = None
     initial_covariance: Tensor | None = None
     forcing: Tensor | None = None
+    mean: Tensor | None = None
 
     @classmethod
     def from_gappy(cls, y: Tensor, context: Tensor | None = None) -> Batch:
@@ -70,6 +74,7 @@ class Batch:
             part(self.initial),
             part(self.initial_covariance),
             part(self.forcing),
+            part(self.mean),
         )
 
 

@@ -106,7 +106,10 @@ class PriorTerm(nn.Module):
 
     def residuals(self, x: Tensor, batch: Batch) -> Tensor:
         """What the prior would change, in units of its standard error."""
-        change: Tensor = (x - self.prior(x, batch.context)) / self.variance().sqrt()
+        expected = self.prior(x, batch.context)
+        if batch.forcing is not None:
+            expected = expected + batch.forcing
+        change: Tensor = (x - expected) / self.variance().sqrt()
         return change
 
 
@@ -123,7 +126,8 @@ class BackgroundTerm(nn.Module):
 
     def residuals(self, x: Tensor, batch: Batch) -> Tensor:
         """Increments in units of the background's standard error."""
-        increments: Tensor = x / self.variance().sqrt()
+        anomaly = x if batch.mean is None else x - batch.mean
+        increments: Tensor = anomaly / self.variance().sqrt()
         return increments
 
 

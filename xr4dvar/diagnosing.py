@@ -14,13 +14,11 @@ from xr4dvar.model import Model
 from xr4dvar.options import OPTIONS
 from xr4dvar.patch_work import Output, PatchWork
 from xr4dvar.reconstruction import (
-    BATCH_CELLS,
-    Run,
     as_model,
     check_takes_error_variance,
-    make_plan,
     with_provenance,
 )
+from xr4dvar.run import BATCH_CELLS, Run, make_plan
 from xr4dvar.types import DimsMapping, FloatArray, Labelled
 
 __all__ = ["cost_curve"]
@@ -139,10 +137,12 @@ def _curves(work: PatchWork, fields: list[FloatArray]) -> tuple[FloatArray, Floa
     method: RecordsCost = work.model.method  # type: ignore[assignment]
     solve = method.curve_solver_for(work.model.parameters, work.device)
     size = max(1, BATCH_CELLS // int(np.prod(cells)))
-    found = [
-        solve(work.given([part[n : n + size] for part in patches], origins[n : n + size]))
-        for n in range(0, len(origins), size)
-    ]
+    found = []
+    for n in range(0, len(origins), size):
+        part = slice(n, n + size)
+        given = work.given([field[part] for field in patches], origins[part])
+        with work.naming(origins[part]):
+            found.append(solve(given))
     costs, norms = (np.concatenate(parts) for parts in zip(*found, strict=True))
     changing = np.flatnonzero((costs != costs[:, -1:]).any(0))
     kept = int(changing.max(initial=-1)) + 2

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 
 class InputError(ValueError):
@@ -42,9 +43,37 @@ class InputError(ValueError):
             )
         super().__init__(text)
 
-    def __reduce__(self) -> tuple[type[InputError], tuple[list[tuple[str, str]]]]:
+    def __reduce__(self) -> tuple[Any, ...]:
         # dask sends errors between processes: rebuild from the problems, not from the text
         return type(self), (list(self.problems),)
+
+
+class LostPatches(InputError):
+    """Patches of a batch for which a solver has found nothing that is finite.
+
+    Parameters
+    ----------
+    what, fix : str
+        What happens to them, and what to do.
+    rows : sequence of int
+        Which patches of the batch.
+    count : int
+        How many there are in the batch.
+
+    Examples
+    --------
+    >>> raise LostPatches("the model blows up", "take a smaller dt", [2], 5)
+    Traceback (most recent call last):
+        ...
+    xr4dvar.errors.LostPatches: the model blows up in 1 of 5 windows; fix: take a smaller dt
+    """
+
+    def __init__(self, what: str, fix: str, rows: Sequence[int], count: int):
+        self.what, self.fix, self.rows, self.count = what, fix, tuple(rows), count
+        super().__init__([(f"{what} in {len(rows)} of {count} windows", fix)])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.what, self.fix, self.rows, self.count)
 
 
 class ModelFileError(InputError):

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from xr4dvar.errors import InputError
+from xr4dvar.errors import InputError, LostPatches
 from xr4dvar.labels import Grid
 from xr4dvar.methods import GivesEnsembles, KnowsError, Patches
 from xr4dvar.model import Model
+from xr4dvar.perturbation import check_variance
 from xr4dvar.types import FloatArray, IntArray, Role
 
 __all__ = ["Output", "PatchWork"]
@@ -64,7 +67,9 @@ class PatchWork:
     def __call__(self, patches: list[FloatArray], origins: IntArray) -> FloatArray:
         """Solve patches (n, *patch_shape) of every field; give (n, n_out, *patch_shape)."""
         domain = patches[-1] if self.has_domain else None
-        result = np.concatenate(self._solve(self.given(patches, origins)), axis=1)
+        given = self.given(patches, origins)
+        with self.naming(origins):
+            result = np.concatenate(self._solve(given), axis=1)
         result = np.ascontiguousarray(result).reshape(-1, self.n_out, *patches[0].shape[1:])
         if domain is not None:
             result = np.where(domain[:, np.newaxis], result, np.nan)
@@ -87,8 +92,25 @@ class PatchWork:
         background = self._take(rest) if self.has_background else None
         variance = self._take(rest) if self.has_error_variance else None
         if variance is not None:
-            self._check_variance(variance, y)
+            for v, name in enumerate(self.model.variables):
+                check_variance(variance[:, v], y[:, v], name)
         return Patches(y, self._coordinates(origins), background, variance, origins)
+
+    @contextmanager
+    def naming(self, origins: IntArray) -> Iterator[None]:
+        """Say of patches that are lost inside where in the data they are."""
+        try:
+            yield
+        except LostPatches as lost:
+            names = self.grid.axes.batch
+            rows = sorted({row % len(origins) for row in lost.rows})  # of members: the same again
+            places = [
+                ", ".join(f"{name}={n}" for name, n in zip(names, origins[row], strict=False))
+                for row in rows[:3]
+            ]
+            where = f" (.isel({'), .isel('.join(places)}){' ...' if len(rows) > 3 else ''})"
+            what = lost.problems[0][0] + (where if names else "")
+            raise InputError([(what, lost.fix)]) from lost
 
     def _solve(self, given: Patches) -> list[FloatArray]:
         """Fields (n, V, T, Y, X) one after the other."""
@@ -97,15 +119,6 @@ class PatchWork:
             return list(solve(given, self.output.members, self.output.seed))
         kinds = ("map", "error")[: self.output.fields]
         return [_solver(self.model, self.device, kind)(given) for kind in kinds]
-
-    def _check_variance(self, variance: FloatArray, y: FloatArray) -> None:
-        for v, name in enumerate(self.model.variables):
-            used = variance[:, v][np.isfinite(y[:, v])]
-            bad = used[~(used > 0)]
-            if bad.size:
-                what = f"error_variance of {name!r} is {bad[0]:g} at {bad.size} observations"
-                fix = "give a positive variance wherever there is an observation"
-                raise InputError([(what, fix)])
 
     def _take(self, rest: list[FloatArray]) -> FloatArray:
         """Stack the next V fields to (n, V, T, Y, X), with size 1 for an axis that is absent."""

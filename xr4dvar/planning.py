@@ -11,7 +11,8 @@ from typing import TypeAlias
 from xr4dvar.inputs import Inputs, is_dask, read_inputs
 from xr4dvar.methods import Method
 from xr4dvar.model import Model
-from xr4dvar.reconstruction import BATCH_CELLS, as_model, make_plan
+from xr4dvar.reconstruction import as_model
+from xr4dvar.run import BATCH_CELLS, make_plan
 from xr4dvar.tiling import Advice, Tiling, tiles
 from xr4dvar.types import DimsMapping, Labelled
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
 from os import PathLike
-from typing import Any
 
-import numpy as np
 import xarray as xr
 
 from xr4dvar.arguments import check_count
@@ -24,25 +21,19 @@ from xr4dvar.labels import (
     variables_signature,
     with_errors,
 )
-from xr4dvar.methods import GivesEnsembles, KnowsError, Method, check_method
+from xr4dvar.methods import KnowsError, Method, check_method
 from xr4dvar.model import Model
 from xr4dvar.options import OPTIONS
-from xr4dvar.patch_work import Output, PatchWork
-from xr4dvar.progress import progress_bar, wanted
-from xr4dvar.tiling import Plan, Windows, run_dask, run_eager
+from xr4dvar.patch_work import Output
+from xr4dvar.run import Run, takes_error_variance
 from xr4dvar.types import DimsMapping, Labelled
 
 __all__ = [
-    "Run",
     "as_model",
     "check_takes_error_variance",
-    "make_plan",
     "reconstruct",
     "with_provenance",
 ]
-
-#: Cells handed to a method at once: enough to keep the cores busy, little memory.
-BATCH_CELLS = 600_000
 
 
 def reconstruct(
@@ -76,14 +67,18 @@ def reconstruct(
         True for cells that are wanted (sea), on some or all dimensions of `obs`; what was
         observed at the others is not used, and they are missing in the result.
     error_variance : DataArray or Dataset, optional
-        Variance of each observation's error, in the data's units squared, on the grid of `obs`;
-        for `OptimalInterpolation`, also as a background.
+        Variance of each observation's error, in the data's units squared, on the grid of `obs`:
+        for methods that weigh observations by it (`OptimalInterpolation`, also as a background,
+        `FourDVar`, `Variational`), and for the members of any.
     error : bool
         Also give the standard deviation of the error of each map, for methods that know it
         (`OptimalInterpolation`, `FourDVar`, `DataAssimilationNetwork`).
     ensemble : int, optional
         Give that many members of what the truth may be, along a first dimension ``member``, in
-        place of one map; for methods that can draw them (`FourDVar`).
+        place of one map. `FourDVar` and `Variational` draw from the posterior (randomised maximum
+        likelihood). Any other method maps observations with noise of their errors added
+        (`error_variance`, here or of the method): the spread is then what the noise does to the
+        maps, less than their error where there are few observations.
     seed : int
         What is drawn for the members follows from it, however the data are chunked.
     dims, periodic
@@ -132,12 +127,12 @@ def reconstruct(
     check_numbers(inputs, problems)
     with problems.collect():
         model = as_model(obs, model, inputs)
-        if error_variance is not None:
+        if error_variance is not None and ensemble is None:
             check_takes_error_variance(model, problems)
     if error:
         _check_error(obs, model, problems)
     if ensemble is not None:
-        _check_ensemble(obs, model, ensemble, seed, error, problems)
+        _check_ensemble(obs, ensemble, seed, error, problems)
     problems.raise_if_any()
     run = Run(inputs, batch_size, device, progress)
     output = Output(error, ensemble or 0, seed)
@@ -198,19 +193,10 @@ def _check_error(obs: Labelled, model: Model | Method, problems: Problems) -> No
 
 
 def _check_ensemble(
-    obs: Labelled,
-    model: Model | Method,
-    ensemble: object,
-    seed: object,
-    error: bool,
-    problems: Problems,
+    obs: Labelled, ensemble: object, seed: object, error: bool, problems: Problems
 ) -> None:
     check_count("ensemble", ensemble, problems)
     check_count("seed", seed, problems, least=0)
-    method = model.method if isinstance(model, Model) else model
-    if not isinstance(method, GivesEnsembles):
-        what = f"{type(method).__name__} cannot draw members"
-        problems.add(what, "leave ensemble= out, or use FourDVar")
     if error:
         what = "error=True and ensemble= exclude each other"
         problems.add(what, 'the spread says it too: members.std("member")')
@@ -221,86 +207,9 @@ def _check_ensemble(
 
 def check_takes_error_variance(model: Model, problems: Problems) -> None:
     """Note error variances that are of no use."""
-    if not _takes_error_variance(model):
+    if not takes_error_variance(model):
         what = "error_variance is of no use to this model"
         problems.add(what, "leave it out, or use OptimalInterpolation")
-
-
-def _takes_error_variance(model: Model) -> bool:
-    """Whether the method, or what it starts from, weighs each observation by its error."""
-    if getattr(model.method, "takes_error_variance", False):
-        return True
-    return model.background is not None and _takes_error_variance(model.background)
-
-
-def make_plan(model: Model, inputs: Inputs) -> Plan:
-    """Cut the canonical array into the patches of a model."""
-    grid = inputs.grid
-    windows = [Windows(size, 1, 1) for size in inputs.shape[: len(inputs.shape) - len(grid.shape)]]
-    wanted_windows = model.method.windows(grid, model.parameters)
-    for role in grid.roles:
-        window, size = wanted_windows[role], grid[role].size
-        # a window round the whole circle has no seam to blend over
-        periodic = grid[role].period is not None and window.patch < size
-        windows.append(Windows(size, window.patch, window.stride, periodic=periodic))
-    return Plan(tuple(windows))
-
-
-@dataclass(frozen=True)
-class Run:
-    """How one call of `reconstruct` solves: the same for a model and its background."""
-
-    inputs: Inputs
-    batch_size: int | None
-    device: str
-    progress: bool | None
-
-    def solve(self, model: Model, error_variance: Sequence[Any], output: Output) -> list[Any]:
-        """Complete all fields, those of the background method first."""
-        count = len(self.inputs.names)
-        background = self.background(model, error_variance)
-        plan = make_plan(model, self.inputs)
-        fields = [*self.inputs.fields, *background, *error_variance]
-        parts = [count if part else 0 for part in (background, error_variance)]
-        if self.inputs.domain is not None:
-            fields.append(self.inputs.domain)
-        batch = self.batch_size or max(1, BATCH_CELLS // int(np.prod(plan.patch_shape)))
-        work = PatchWork(
-            model, self.inputs.grid, count, parts[0] > 0, parts[1] > 0,
-            self.inputs.domain is not None, output, self.device,
-        )  # fmt: skip
-        if is_dask(fields):
-            result = self._lazily(fields, plan, work, batch)
-        else:
-            result = self._now(fields, plan, work, batch)
-        return [result[v] for v in range(work.n_out)]
-
-    def background(self, model: Model, error_variance: Sequence[Any]) -> list[Any]:
-        """Fields of the method that a model starts from, if it has one."""
-        if model.background is None:
-            return []
-        inner = replace(self, inputs=replace(self.inputs, domain=None))
-        return inner.solve(model.background, error_variance, Output())
-
-    def _now(self, fields: list[Any], plan: Plan, work: PatchWork, batch: int) -> Any:
-        shown = wanted(OPTIONS["progress"] if self.progress is None else self.progress)
-        name = type(work.model.method).__name__
-        with progress_bar(plan.n_patches, name, shown and plan.n_patches > 1) as bar:
-            return run_eager(
-                fields, plan, work, n_out=work.n_out, batch_size=batch, progress=bar.update
-            )
-
-    def _lazily(self, fields: list[Any], plan: Plan, work: PatchWork, batch: int) -> Any:
-        from dask.base import tokenize
-        from dask.delayed import delayed
-
-        # one task for the model, named by its digest: it travels to each worker once
-        name = f"xr4dvar-model-{tokenize(work)}"
-        solve = delayed(work, name=name, pure=True, traverse=False)
-        return run_dask(
-            fields, plan, solve, n_out=work.n_out, batch_size=batch,
-            name=f"xr4dvar-{type(work.model.method).__name__}",
-        )  # fmt: skip
 
 
 def with_provenance(result: Labelled, obs: Labelled, model: Model, call: str) -> Labelled:

@@ -110,8 +110,6 @@ def test_members_follow_from_their_seed_whatever_the_chunks(ds):
 def test_ensembles_that_make_no_sense_are_refused(ds, options, message):
     with pytest.raises(xv.InputError, match=message):
         ds.obs.fourdvar.reconstruct(assimilation(), **options)
-    with pytest.raises(xv.InputError, match="LinearInterpolation cannot draw members"):
-        ds.obs.fourdvar.reconstruct(xv.LinearInterpolation(), ensemble=2)
     with pytest.raises(xv.InputError, match="'member', the dimension of an ensemble"):
         ds.obs.rename(window="member").fourdvar.reconstruct(assimilation(), ensemble=2)
 
@@ -276,6 +274,22 @@ def test_a_window_without_observations_is_said(ds, caplog):
 def test_settings_that_make_no_sense_are_refused(ds, method, message):
     with pytest.raises(xv.InputError, match=message):
         ds.obs.fourdvar.reconstruct(method)
+
+
+def test_windows_that_the_model_does_not_get_through_are_named(ds):
+    obs = ds.obs[:4].copy()
+    obs[2] = 1e200 * obs[2]
+    method = xv.FourDVar(xv.ODE(lambda x: 1e-9 * x**3 - x, 0.01), 1.0)
+    lost = r"out of bounds in 1 of . windows \(\.isel\(window=2\)\); fix: take a smaller dt"
+    calls = [
+        lambda: obs.fourdvar.reconstruct(method),
+        lambda: obs.fourdvar.reconstruct(method, ensemble=2),
+        lambda: obs.fourdvar.cost_curve(method),
+        lambda: obs.chunk(window=1).fourdvar.reconstruct(method).compute(),
+    ]
+    for call in calls:
+        with pytest.raises(xv.InputError, match=lost):
+            call()
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from xr4dvar.labels import Grid
 from xr4dvar.methods.base import FitOptions, Parameters, Solver, Window
 from xr4dvar.methods.fourdvar import FourDVar
 from xr4dvar.methods.training_data import TrainingData
-from xr4dvar.types import Role
+from xr4dvar.types import Role, Variances
 
 __all__ = ["Cycled", "Estimate"]
 
@@ -64,6 +64,11 @@ class Cycled:
 
     background: ClassVar[None] = None
     takes_error_variance: ClassVar[bool] = True
+
+    @property
+    def error_variance(self) -> Variances:
+        """R of the method of the windows."""
+        return self.method.error_variance
 
     def check(self, grid: Grid, names: Sequence[str]) -> None:
         """Raise one `InputError` if the method or the windows cannot be used."""

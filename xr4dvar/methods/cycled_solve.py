@@ -11,7 +11,7 @@ from torch import Tensor
 from xr4dvar.batch import Batch
 from xr4dvar.chain import from_states, to_states
 from xr4dvar.dynamics import trajectory
-from xr4dvar.errors import InputError
+from xr4dvar.errors import LostPatches
 from xr4dvar.methods.base import Parameters, Patches, Solver
 from xr4dvar.methods.device import choose_device
 from xr4dvar.methods.fourdvar_solve import Assimilation, best
@@ -102,10 +102,10 @@ class Cycling:
         guess = from_states(torch.cat([states, ahead], 1), later.y)
         found = self.last.minimise(later, guess, self.assimilation.method.steps)
         found = self._explained(later, found)
-        lost = ~torch.isfinite(found).flatten(1).all(1)
-        if bool(lost.any()):
-            what = f"the model runs out of bounds in {int(lost.sum())} of {len(x)} series"
-            raise InputError([(what, "take a smaller dt, or shorter windows")])
+        lost = (~torch.isfinite(found).flatten(1).all(1)).nonzero().flatten().tolist()
+        if lost:
+            fix = "take a smaller dt, or shorter windows"
+            raise LostPatches("the model runs out of bounds", fix, lost, len(x))
         return later, found
 
     def _explained(self, batch: Batch, x: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from xr4dvar.chain import from_states
 from xr4dvar.covariance.matrix import CovarianceMatrix
 from xr4dvar.methods.base import EnsembleSolver, Parameters, Patches
 from xr4dvar.methods.device import choose_device
-from xr4dvar.methods.fourdvar_solve import Assimilation, best
+from xr4dvar.methods.fourdvar_solve import Assimilation, best, check_found
 from xr4dvar.types import FloatArray
 
 if TYPE_CHECKING:
@@ -41,8 +41,9 @@ def make_ensemble_solver(method: FourDVar, parameters: Parameters, device: str) 
 
     def solve(patches: Patches, members: int, seed: int) -> FloatArray:
         whole = assimilation.batch(patches)
-        found = [assimilation.minima(whole.take(part))[0] for part in assimilation.parts(whole)]
-        minima = torch.cat(found)
+        found = [assimilation.minima(whole.take(part)) for part in assimilation.parts(whole)]
+        minima, evidence = (torch.cat(parts) for parts in zip(*found, strict=True))
+        check_found(evidence)
         perturbed = _join(
             [
                 _perturbed(assimilation, whole, _generators(patches, seed, member))

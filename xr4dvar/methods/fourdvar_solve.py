@@ -22,7 +22,7 @@ from xr4dvar.chain import (
 )
 from xr4dvar.cost import Cost
 from xr4dvar.covariance.matrix import CovarianceMatrix
-from xr4dvar.errors import InputError
+from xr4dvar.errors import InputError, LostPatches
 from xr4dvar.methods.base import CurveSolver, Parameters, Patches, Solver
 from xr4dvar.methods.climate import Climate, closest, free_run
 from xr4dvar.methods.device import choose_device
@@ -129,10 +129,19 @@ def make_curve_solver(method: FourDVar, parameters: Parameters, device: str) -> 
     def solve(patches: Patches) -> tuple[FloatArray, FloatArray]:
         batch = assimilation.batch(patches)
         found = [assimilation.curve(batch.take(part)) for part in assimilation.parts(batch)]
-        costs, norms = (torch.cat(parts).cpu().numpy() for parts in zip(*found, strict=True))
-        return costs, norms
+        costs, norms, evidence = (torch.cat(parts) for parts in zip(*found, strict=True))
+        check_found(evidence)
+        return costs.cpu().numpy(), norms.cpu().numpy()
 
     return solve
+
+
+def check_found(evidence: Tensor) -> None:
+    """Raise where none of the minima of a window (B, S) is finite."""
+    lost = torch.isinf(evidence).all(1).nonzero().flatten().tolist()
+    if lost:
+        fix = "take a smaller dt, or look at their observations"
+        raise LostPatches("the model runs out of bounds", fix, lost, len(evidence))
 
 
 class Assimilation:
@@ -180,7 +189,13 @@ class Assimilation:
 
     def analysis(self, batch: Batch) -> Tensor:
         """Give the likeliest states (B, V, T, Y, X)."""
-        return torch.cat([best(*self.minima(batch.take(part))) for part in self.parts(batch)])
+        found, evidence = [], []
+        for part in self.parts(batch):
+            minima, each = self.minima(batch.take(part))
+            found.append(best(minima, each))
+            evidence.append(each)
+        check_found(torch.cat(evidence))
+        return torch.cat(found)
 
     def parts(self, batch: Batch) -> Sequence[Tensor]:
         """Numbers of the windows that are solved for at once."""
@@ -195,23 +210,28 @@ class Assimilation:
         -------
         x : Tensor, shape (B, S, V, T, Y, X)
         evidence : Tensor, shape (B, S)
+            See `evidence`.
         """
         guesses = self.guesses(batch)
         many = _repeat(batch, guesses.shape[1])
         x = self.stages[-1].minimise(many, guesses.flatten(0, 1), self.method.steps)
-        return self._judged(batch, x.view(guesses.shape))
+        x = x.view(guesses.shape)
+        return x, self.evidence(batch, x)
 
-    def curve(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Costs and norms of their gradients, (B, steps + 1), on the way to the minimum kept."""
+    def curve(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Costs and norms of their gradients, (B, steps + 1), on the way to the minimum kept.
+
+        Third is the evidence of the minima, as of `minima`.
+        """
         guesses = self.guesses(batch)
         many = _repeat(batch, guesses.shape[1])
         curve = self.stages[-1].curve(many, guesses.flatten(0, 1), self.method.steps)
-        _, evidence = self._judged(batch, curve.x.view(guesses.shape))
+        evidence = self.evidence(batch, curve.x.view(guesses.shape))
         costs, norms = (
             best(values.T.view(*guesses.shape[:2], -1), evidence)
             for values in (curve.costs, curve.gradient_norms)
         )
-        return costs, norms
+        return costs, norms, evidence
 
     def guesses(self, batch: Batch) -> Tensor:
         """Where the last descents start, (B, S, V, T, Y, X): annealed first, then lengthened."""
@@ -219,15 +239,6 @@ class Assimilation:
         if self.method.starts > 1:
             found.append(self._lengthen(batch, self.method.starts - 1))
         return torch.cat(found, 1)
-
-    def _judged(self, batch: Batch, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Minima and their evidence; an error where a window has none."""
-        evidence = self.evidence(batch, x)
-        lost = torch.isinf(evidence).all(1)
-        if bool(lost.any()):
-            what = f"the model runs out of bounds in {int(lost.sum())} of {len(x)} windows"
-            raise InputError([(what, "take a smaller dt, or look at their observations")])
-        return x, evidence
 
     def evidence(self, batch: Batch, x: Tensor) -> Tensor:
         """How much of the posterior is about each of several minima (B, S, V, T, Y, X).

@@ -11,6 +11,7 @@ from xr4dvar.errors import InputError, Problems
 from xr4dvar.labels import Grid
 from xr4dvar.methods.base import (
     CurveSolver,
+    EnsembleSolver,
     FitOptions,
     Method,
     Parameters,
@@ -170,6 +171,12 @@ class Variational:
         from xr4dvar.methods.variational_solve import make_solver
 
         return make_solver(self, parameters, device)
+
+    def ensemble_solver_for(self, parameters: Parameters, device: str) -> EnsembleSolver:
+        """Give the function from windows to members of the posterior."""
+        from xr4dvar.methods.variational_ensemble import make_ensemble_solver
+
+        return make_ensemble_solver(self, parameters, device)
 
     def curve_solver_for(self, parameters: Parameters, device: str) -> CurveSolver:
         """Give the function from windows to the curves of their costs."""

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from xr4dvar.batch import Batch
 from xr4dvar.cost import BackgroundTerm, Cost, ObservationTerm, PriorTerm, Variance
-from xr4dvar.errors import InputError
+from xr4dvar.errors import InputError, LostPatches
 from xr4dvar.methods.base import CurveSolver, Parameters, Patches, Solver
 from xr4dvar.methods.device import choose_device, one_at_a_time
 from xr4dvar.methods.static_priors import Denoiser
@@ -33,7 +33,7 @@ from xr4dvar.types import FloatArray
 if TYPE_CHECKING:
     from xr4dvar.methods.variational import Variational
 
-__all__ = ["SOLVERS", "make_curve_solver", "make_solver", "noise_levels"]
+__all__ = ["SOLVERS", "Analysis", "make_curve_solver", "make_solver", "noise_levels"]
 
 #: Solvers by name, but for those that hold a prior of their own.
 SOLVERS: dict[str, Callable[[], CoreSolver]] = {
@@ -95,9 +95,10 @@ class Analysis:
         prior = make_prior(method.prior, parameters.settings, arrays).double().eval()
         q: object = method.prior_error_variance
         q = arrays.get("prior_error_variance") if q is None else q
+        self.q = self._each(1.0 if q is None else q)  # a denoiser has none
+        self.error = self._each(method.error_variance)
         # a decoded state lacks what the code does not hold: so do observations of it
-        extra = q if method.control == "latent" else 0.0
-        self.error, self.extra = self._each(method.error_variance), self._each(extra)
+        self.extra = self.q if method.control == "latent" else np.zeros_like(self.q)
         observation = ObservationTerm(self._variance(self.error + self.extra))
         self.code = None
         self.solver: CoreSolver
@@ -106,7 +107,7 @@ class Analysis:
             self.solver = PlugAndPlay(prior, noise_levels(method, self.spread)).to(place)
         else:
             self.solver = SOLVERS[method.solver_name]()
-            self.cost = Cost([observation, PriorTerm(prior, self._variance(self._each(q)))])
+            self.cost = Cost([observation, PriorTerm(prior, self._variance(self.q))])
         if method.control == "latent":
             statistics = (torch.as_tensor(arrays[f"code/{name}"]) for name in ("mean", "root"))
             self.code = GaussianCode(prior, *statistics).double().to(place)
@@ -116,23 +117,30 @@ class Analysis:
 
     def __call__(self, patches: Patches) -> FloatArray:
         """Complete windows."""
-        batch, start = self._start(patches)
-        x = minimise(self.cost, self.solver, batch, self.method.step_count, start=start).x
+        return self.maps(self.minimum(*self.start(patches)))
+
+    def minimum(self, batch: Batch, start: State) -> Tensor:
+        """What is looked for, the state or its code, where its cost is least."""
+        return minimise(self.cost, self.solver, batch, self.method.step_count, start=start).x
+
+    def maps(self, x: Tensor) -> FloatArray:
+        """States in the data's units, of what is looked for."""
         if self.code is not None:
             x = self.code.decode(x)
-        if not bool(torch.isfinite(x).all()):
+        lost = (~torch.isfinite(x).flatten(1).all(1)).nonzero().flatten().tolist()
+        if lost:
             what = f"the solver {self.method.solver_name!r} runs out of bounds with this prior"
-            raise InputError([(what, "use solver='lbfgs', which only goes down")])
+            raise LostPatches(what, "use solver='lbfgs', which only goes down", lost, len(x))
         maps: FloatArray = x.detach().cpu().numpy() * self.spread + self.mean
         return maps
 
     def curve(self, patches: Patches) -> tuple[FloatArray, FloatArray]:
         """Costs of windows and norms of their gradients, (n, steps + 1), as they are completed."""
-        batch, start = self._start(patches)
+        batch, start = self.start(patches)
         found = cost_curve(self.cost, self.solver, batch, self.method.step_count, start=start)
         return found.costs.T.cpu().numpy(), found.gradient_norms.T.cpu().numpy()
 
-    def _start(self, patches: Patches) -> tuple[Batch, State]:
+    def start(self, patches: Patches) -> tuple[Batch, State]:
         """What was observed, and the solver at the first guess."""
         batch, x = self._batch(patches), None
         if patches.background is not None:  # which may not reach everywhere
@@ -148,9 +156,13 @@ class Analysis:
         if patches.error_variance is None:
             return batch
         own = self._tensor(patches.error_variance / self.spread**2)
-        general, extra = (self._tensor(a.reshape(-1, 1, 1, 1)) for a in (self.error, self.extra))
+        general, extra = self.column(self.error), self.column(self.extra)
         weight = torch.where(batch.weight > 0, (general + extra) / (own + extra), 0.0)
         return Batch(batch.y, weight)
+
+    def column(self, each: FloatArray) -> Tensor:
+        """A number of each variable, (V, 1, 1, 1)."""
+        return self._tensor(each.reshape(-1, 1, 1, 1))
 
     def _each(self, variance: object) -> FloatArray:
         """A variance of each variable, (V,), in units of its spread squared."""

@@ -1,0 +1,115 @@
+"""Members of the posterior of `Variational`, by randomised maximum likelihood."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from xr4dvar.batch import Batch
+from xr4dvar.cell_noise import cell_noise
+from xr4dvar.methods.base import EnsembleSolver, Parameters, Patches
+from xr4dvar.methods.device import choose_device, one_at_a_time
+from xr4dvar.methods.variational_solve import Analysis
+from xr4dvar.types import FloatArray
+
+if TYPE_CHECKING:
+    from xr4dvar.methods.variational import Variational
+
+__all__ = ["make_ensemble_solver", "places_of"]
+
+#: Cells of the members that are looked for at once.
+CELLS = 600_000
+#: What noise is added to.
+OBSERVATIONS, PRIOR, CODE = range(3)
+
+
+def make_ensemble_solver(
+    method: Variational, parameters: Parameters, device: str
+) -> EnsembleSolver:
+    """Give the function from windows to members of the posterior, (M, B, V, T, Y, X).
+
+    Each member is the minimum of the cost with noise of R added to the observations and of Q to
+    what the prior says, or, of codes, of their covariance to their mean; looked for from the
+    minimum of the cost without noise. Where the prior is linear they are a sample of the
+    posterior. A fixed point or a denoiser has no such cost: there, noise on the observations is
+    all.
+
+    The noise of a cell is that of its place, the same in all windows that overlap there. Codes
+    are those of windows: where these overlap, members are means over codes drawn apart.
+
+    References
+    ----------
+    Oliver, He and Reynolds 1996, https://doi.org/10.3997/2214-4609.201406884;
+    Bardsley et al. 2014, https://doi.org/10.1137/140964023
+    """
+    place = choose_device(device)
+    analysis = Analysis(method, parameters, place)
+
+    def solve(patches: Patches, members: int, seed: int) -> FloatArray:
+        at_once = max(1, CELLS // patches.y.size)
+        groups = [range(members)[n : n + at_once] for n in range(0, members, at_once)]
+        with one_at_a_time(place):
+            batch, start = analysis.start(patches)
+            best = analysis.minimum(batch, start)
+            cells = places_of(patches)
+            found = []
+            for group in groups:
+                drawn = _perturbed(analysis, batch, best, cells, [(seed, m) for m in group])
+                again = best.repeat(len(group), 1, 1, 1, 1)
+                begin = analysis.solver.init(analysis.cost, drawn, again)
+                found.append(analysis.maps(analysis.minimum(drawn, begin)))
+            return np.concatenate(found).reshape(members, *patches.y.shape)
+
+    return solve
+
+
+def places_of(patches: Patches) -> list[np.ndarray]:
+    """Places of all cells (B, V, T, Y, X) in the whole array, along each of its dimensions."""
+    n, *shape = patches.y.shape
+    origins = np.arange(n)[:, None] if patches.origins is None else patches.origins
+    roles = list(patches.coordinates) if patches.origins is not None else []
+    first = origins.shape[1] - len(roles)
+    starts = dict(zip(roles, origins.T[first:], strict=True))
+    places = [_along(0, origins[:, dim]) for dim in range(first)]
+    places.append(_along(1, np.arange(shape[0])))
+    for axis, role in enumerate(("time", "y", "x"), start=2):
+        inside = _along(axis, np.arange(shape[axis - 1]))
+        places.append(inside + _along(0, starts[role]) if role in starts else inside)
+    return places
+
+
+def _along(axis: int, values: np.ndarray) -> np.ndarray:
+    return values.reshape([-1 if n == axis else 1 for n in range(5)])
+
+
+def _perturbed(
+    analysis: Analysis,
+    batch: Batch,
+    best: Tensor,
+    cells: Sequence[np.ndarray],
+    keys: Sequence[tuple[int, int]],
+) -> Batch:
+    """The windows of each member, with noise on all that their cost is made of."""
+
+    def noise(kind: int, places: Sequence[np.ndarray]) -> Tensor:
+        drawn = [cell_noise((*key, kind), places) for key in keys]
+        return torch.from_numpy(np.concatenate(drawn)).to(batch.y.device)
+
+    batch = batch.take(torch.arange(len(best)).repeat(len(keys)).to(best.device))
+    # an observation of its own variance has a weight that is not 1
+    observed = batch.weight > 0
+    error = analysis.column(analysis.error + analysis.extra).sqrt() * noise(OBSERVATIONS, cells)
+    y = torch.where(observed, batch.y + error / batch.weight.clamp(min=1e-300).sqrt(), 0.0)
+    batch = replace(batch, y=y)
+    if analysis.code is not None:  # one draw a window, from where its first cell is
+        starts = [place[:, :1, :1, :1, :1] for place in cells]
+        numbers = _along(1, np.arange(best.shape[1]))
+        return replace(batch, mean=noise(CODE, [*starts, numbers]))
+    if analysis.method.solver_name in ("fixed_point", "plug_and_play"):
+        return batch
+    return replace(batch, forcing=analysis.column(analysis.q).sqrt() * noise(PRIOR, cells))
