@@ -14,7 +14,7 @@ from xr4dvar.methods.learned_dynamics import PREFIX, learns, without
 __all__ = ["learned_coefficients"]
 
 #: What the weights of a model that is the prior of a network are called.
-PRIOR_PREFIX = "prior.step."
+PRIOR_PREFIX = "cost.terms.1.prior.step."
 
 
 def learned_coefficients(method: object, parameters: Parameters) -> xr.Dataset | None:

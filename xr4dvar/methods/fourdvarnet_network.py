@@ -89,15 +89,14 @@ class FourDVarNetwork(nn.Module):
         self.architecture = architecture
         state = architecture.channels(architecture.variables)
         context = architecture.channels(architecture.context)
-        self.prior = None
         variances = [_make_variance(architecture.error_variance, architecture.variables)]
         terms: list[nn.Module] = [ObservationTerm(variances[0])]
         if architecture.prior is not None:
             variances.append(
                 _make_variance(architecture.model_error_variance, architecture.variables)
             )
-            self.prior = _make_prior(architecture.prior, architecture, state, context)
-            terms.append(PriorTerm(self.prior, variances[1]))
+            prior = _make_prior(architecture.prior, architecture, state, context)
+            terms.append(PriorTerm(prior, variances[1]))
         self.cost = Cost(terms)
         # gradients of the terms, the state, the weight of the observations, the context
         inputs = (len(terms) + 2) * state + context
@@ -127,11 +126,18 @@ class FourDVarNetwork(nn.Module):
         )
         return interpolate(state.x, factor, (y.shape[-2], y.shape[-1])), state.x
 
+    @property
+    def prior(self) -> nn.Module | None:
+        """Phi, which belongs to its term of the cost: its weights are there once."""
+        priors = [term.prior for term in self.cost.terms if isinstance(term, PriorTerm)]
+        return priors[0] if priors else None
+
     def prior_misfit(self, x: Tensor, coarse: Batch) -> Tensor:
         """Mean of ``(x - Phi(x))^2`` over the cells of each sample, shape (B,)."""
-        if self.prior is None:
+        prior = self.prior
+        if prior is None:
             return x.new_zeros(len(x))
-        misfit: Tensor = (x - self.prior(x, coarse.context)) ** 2
+        misfit: Tensor = (x - prior(x, coarse.context)) ** 2
         return misfit.flatten(1).mean(1)
 
 
