@@ -255,7 +255,9 @@ def test_the_numbers_of_a_model_are_learned_where_asked(ds):
         training=replace(SHORT, steps=20, steps_per_epoch=10),
     )
     arrays = ds.truth.fourdvar.fit(quick, ds.truth).arrays
-    found = {n: float(arrays[f"cost.terms.1.prior.step.tendency.{n}"]) for n in ("sigma", "rho", "beta")}
+    found = {
+        n: float(arrays[f"cost.terms.1.prior.step.tendency.{n}"]) for n in ("sigma", "rho", "beta")
+    }
     assert found == pytest.approx({"sigma": 10.0, "rho": 28.0, "beta": 8 / 3}, abs=0.1)
     short = replace(SHORT, steps=2, steps_per_epoch=2)
     fixed = ds.truth.fourdvar.fit(
