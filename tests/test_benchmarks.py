@@ -40,7 +40,9 @@ def test_one_component_by_the_model(table):
 
 def test_one_component_by_a_network(table):
     command = "lorenz.py --problem l63-x --windows 20 --training-windows 1000"
-    mean = table(f"{command} --steps 150 --only LSTM both ways")["direct network, LSTM both ways"][0]
+    mean = table(f"{command} --steps 150 --only LSTM both ways")["direct network, LSTM both ways"][
+        0
+    ]
     linear = table(f"{command} --only linear")["linear interpolation"][0]
     # hardly trained, on a twentieth of the windows
     assert mean < linear / 3

@@ -10,6 +10,7 @@ import torch
 import xarray as xr
 
 import xr4dvar as xv
+from xr4dvar.labels import find_axes, make_grid
 from xr4dvar.methods import Parameters, Patches
 from xr4dvar.methods.fourdvar_solve import Assimilation, best
 
@@ -274,6 +275,25 @@ def test_a_window_without_observations_is_said(ds, caplog):
 def test_settings_that_make_no_sense_are_refused(ds, method, message):
     with pytest.raises(xv.InputError, match=message):
         ds.obs.fourdvar.reconstruct(method)
+
+
+def test_lengthening_a_window_leads_to_its_deep_minimum():
+    """Of one component seen; from the same first guesses, a descent alone finds six of twelve."""
+    seen = {"observed": ("x",), "every": 8, "first": 4, "last": 199}
+    ds = xv.datasets.lorenz63(12, steps=200, dt=0.02, noise_variance=1.0, seed=3, **seen)
+    method = assimilation(starts=3)
+    parameters = method.known(make_grid(ds.obs, find_axes(ds.obs)), ["obs"])
+    solver = Assimilation(method, parameters, torch.device("cpu"))
+    y = ds.obs.transpose("window", "time", "component").values[:, None, :, None]
+    batch = solver.batch(Patches(y, {}))
+    last = solver.stages[-1]
+
+    found = [
+        last.cost(last.minimise(batch, x, 100), batch)
+        for x in solver.guesses(batch)[:, 1:].unbind(1)
+    ]
+    # twice the cost is about chi square, of as many degrees of freedom as observations: 25
+    assert int((torch.stack(found).amin(0) < 25).sum()) >= 11
 
 
 def test_windows_that_the_model_does_not_get_through_are_named(ds):
