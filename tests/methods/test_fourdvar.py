@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import xarray as xr
 import xr4dvar as xv
 from xr4dvar.labels import find_axes, make_grid
 from xr4dvar.methods import Parameters, Patches
+from xr4dvar.methods.fourdvar_ensemble import nearest_minimum
 from xr4dvar.methods.fourdvar_solve import Assimilation, best
 
 MODEL = xv.Lorenz63(dt=0.02)
@@ -127,20 +129,27 @@ class Folded:
         return lambda x: torch.where(x > 0, x**2, x**4)
 
 
-def test_of_two_explanations_the_likelier_one_is_kept():
-    """The other is nearer to what was known, but leaves less room: an integral says the same."""
-    known, error = -0.05, 0.1
-    method = xv.FourDVar(Folded(), error, spin_up=0)
+KNOWN, FOLDED_ERROR = -0.05, 0.1
+
+
+def folded(**settings):
+    """4DVar of the folded model, its parameters, one window, and what is left and right."""
+    method = xv.FourDVar(Folded(), FOLDED_ERROR, spin_up=0, **settings)
     x0 = torch.linspace(-3, 3, 100_001, dtype=torch.float64)[:, None]
     after = method.dynamics.flow(1.0, 1)(x0)
-    density = torch.exp(-0.5 * (after - 1) ** 2 / error - 0.5 * (x0 - known) ** 2)
-    left, right = (float(density[side].sum()) for side in (x0 < 0, x0 > 0))
-
+    density = torch.exp(-0.5 * (after - 1) ** 2 / FOLDED_ERROR - 0.5 * (x0 - KNOWN) ** 2)
     spread = np.random.default_rng(0).normal(size=400)
-    climate = known + (spread - spread.mean()) / spread.std(ddof=1)
+    climate = KNOWN + (spread - spread.mean()) / spread.std(ddof=1)
     parameters = Parameters({"spacing": 1.0}, {"climate": climate[:, None]})
+    window = Patches(np.array([np.nan, 1.0]).reshape(1, 1, 2, 1, 1), {})
+    return method, parameters, window, [float(density[side].sum()) for side in (x0 < 0, x0 > 0)]
+
+
+def test_of_two_explanations_the_likelier_one_is_kept():
+    """The other is nearer to what was known, but leaves less room: an integral says the same."""
+    method, parameters, window, (left, right) = folded()
     assimilation = Assimilation(method, parameters, torch.device("cpu"))
-    batch = assimilation.batch(Patches(np.array([np.nan, 1.0]).reshape(1, 1, 2, 1, 1), {}))
+    batch = assimilation.batch(window)
     starts = torch.tensor([-1.0, 1.0], dtype=torch.float64).expand(2, 2).mT.reshape(2, 1, 2, 1, 1)
     last = assimilation.stages[-1]
     minima = torch.stack([last.minimise(batch, start[None], 100) for start in starts], 1)
@@ -149,6 +158,27 @@ def test_of_two_explanations_the_likelier_one_is_kept():
     assert costs[0] < costs[1]
     assert float(torch.exp(evidence[0, 0] - evidence[0, 1])) == pytest.approx(left / right, rel=0.2)
     assert float(best(minima, evidence)[0, 0, 0]) == pytest.approx(1, abs=0.1)
+
+
+@pytest.mark.parametrize("side", [-1.0, 1.0])
+def test_a_member_is_of_the_explanation_that_costs_it_least(side):
+    method, parameters, window, _ = folded()
+    assimilation = Assimilation(method, parameters, torch.device("cpu"))
+    initial = torch.tensor([[side]], dtype=torch.float64)
+    batch = replace(assimilation.batch(window), initial=initial)
+    minima = torch.tensor([[-1.0, 1.0], [1.0, 1.0]], dtype=torch.float64).view(1, 2, 1, 2, 1, 1)
+    found = nearest_minimum(assimilation, batch, minima)
+    assert float(found[0, 0, 0]) == pytest.approx(side, abs=0.1)
+
+
+def test_the_likeliest_of_all_minima_is_the_analysis(monkeypatch):
+    method, parameters, window, _ = folded()
+    solver = Assimilation(method, parameters, torch.device("cpu"))
+    windows = solver.batch(window).take(torch.zeros(3, dtype=torch.int64))
+    minima = torch.arange(12.0).view(3, 2, 1, 2, 1, 1)
+    evidence = torch.tensor([[-3.0, -1.0], [-1.0, -3.0], [-torch.inf, -9.0]])
+    monkeypatch.setattr(solver, "minima", lambda batch: (minima, evidence))
+    torch.testing.assert_close(solver.analysis(windows), minima[range(3), [1, 0, 1]])
 
 
 def test_a_spin_up_leads_to_states_that_the_model_visits(ds):

@@ -21,7 +21,7 @@ from xr4dvar.types import FloatArray
 if TYPE_CHECKING:
     from xr4dvar.methods.fourdvar import FourDVar
 
-__all__ = ["make_ensemble_solver"]
+__all__ = ["make_ensemble_solver", "nearest_minimum"]
 
 
 def make_ensemble_solver(method: FourDVar, parameters: Parameters, device: str) -> EnsembleSolver:
@@ -52,7 +52,7 @@ def make_ensemble_solver(method: FourDVar, parameters: Parameters, device: str) 
         )
         solved = [
             assimilation.within(
-                _member(assimilation, perturbed.take(part), minima[part % len(minima)])
+                nearest_minimum(assimilation, perturbed.take(part), minima[part % len(minima)])
             )
             for part in assimilation.parts(perturbed)
         ]
@@ -105,7 +105,7 @@ def _join(batches: Sequence[Batch]) -> Batch:
     )
 
 
-def _member(assimilation: Assimilation, batch: Batch, minima: Tensor) -> Tensor:
+def nearest_minimum(assimilation: Assimilation, batch: Batch, minima: Tensor) -> Tensor:
     """The minimum of a perturbed cost (B, V, T, Y, X) that is nearest to those of the other."""
     last = assimilation.stages[-1]
     with torch.no_grad():
