@@ -42,7 +42,7 @@ def save(model: Model, path: str | PathLike[str], *, overwrite: bool = False) ->
 
     target = Path(path)
     if functions := functions_of(model.method):
-        what = f"{' and '.join(functions)} is a function, which no file can hold"
+        what = f"{' and '.join(functions)} is your own code, which no file can hold"
         raise InputError([(what, "keep the code that makes the model, and fit again")])
     _check_target(target, overwrite)
     header = {

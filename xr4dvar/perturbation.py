@@ -39,6 +39,8 @@ def observation_variance(model: Model, inputs: Inputs) -> list[FloatArray]:
     count, size = len(inputs.names), inputs.shape[-1]
     given = getattr(model.method, "error_variance", None)
     each = np.asarray(np.nan if given is None else given, dtype=np.float64)
+    # what an estimate has found it to be
+    each = each * model.parameters.settings.get("variance_factors", {}).get("error_variance", 1.0)
     if np.isfinite(each).all():
         if each.ndim == 0:
             return [each] * count
@@ -47,7 +49,7 @@ def observation_variance(model: Model, inputs: Inputs) -> list[FloatArray]:
         if each.shape == (count * size,):
             return list(each.reshape(count, size))
     name = type(model.method).__name__
-    what = f"members need the variance of the observation errors, which {name} does not hold"
+    what = f"members need the variance of each observation's error, which {name} does not hold"
     raise InputError([(what, "give error_variance=, in the data's units squared")])
 
 

@@ -18,10 +18,11 @@ from xr4dvar.labels import (
     check_same_grid,
     check_same_variables,
     from_fields,
+    in_order,
     variables_signature,
     with_errors,
 )
-from xr4dvar.methods import KnowsError, Method, check_method
+from xr4dvar.methods import GivesEnsembles, KnowsError, Method, check_method
 from xr4dvar.model import Model
 from xr4dvar.options import OPTIONS
 from xr4dvar.patch_work import Output
@@ -114,6 +115,8 @@ def reconstruct(
     problems = Problems()
     if batch_size is not None:
         check_count("batch_size", batch_size, problems)
+    if isinstance(model, Model):
+        obs = in_order(obs, model.variables)
     inputs, extra = read_inputs(
         obs,
         {"error_variance": error_variance},
@@ -127,7 +130,8 @@ def reconstruct(
     check_numbers(inputs, problems)
     with problems.collect():
         model = as_model(obs, model, inputs)
-        if error_variance is not None and ensemble is None:
+        drawn = ensemble is not None and not isinstance(model.method, GivesEnsembles)
+        if error_variance is not None and not drawn:
             check_takes_error_variance(model, problems)
     if error:
         _check_error(obs, model, problems)
@@ -209,7 +213,8 @@ def check_takes_error_variance(model: Model, problems: Problems) -> None:
     """Note error variances that are of no use."""
     if not takes_error_variance(model):
         what = "error_variance is of no use to this model"
-        problems.add(what, "leave it out, or use OptimalInterpolation")
+        fix = "leave it out, or use OptimalInterpolation, or a method whose own is no matrix"
+        problems.add(what, fix)
 
 
 def with_provenance(result: Labelled, obs: Labelled, model: Model, call: str) -> Labelled:

@@ -94,6 +94,10 @@ def test_windows_start_far_from_each_other():
         (lambda: lorenz63(noise_variance=-1), "noise_variance is -1"),
         (lambda: lorenz63(truth="euler"), "truth is 'euler'; fix: use 'accurate' or 'rk45'"),
         (lambda: lorenz96(observed=41), "observed is 41, there are 40 sites"),
+        (lambda: lorenz63(first=100, last=50), "none is seen: first 100, last 50"),
+        (lambda: lorenz63(observed=()), "none is seen"),
+        (lambda: lorenz63(dt=0.5), "with dt 0.5 the model runs out of bounds"),
+        (lambda: lorenz96(dt=1.0), "with dt 1 the model runs out of bounds"),
         (lambda: lorenz96(dt=0.0, every=0), "2 problems"),
     ],
 )

@@ -94,7 +94,14 @@ def test_a_chaotic_series_is_followed():
 @pytest.mark.parametrize(
     ("method", "message"),
     [
-        (xv.Cycled(linear(), window=5, shift=6), "shift is 6, more than the window of 5"),
+        (
+            xv.Cycled(linear(), window=5, shift=6),
+            "shift is 6, the window 5; fix: let windows",
+        ),
+        (
+            xv.Cycled(linear(), window=5, shift=5),
+            "shift is 5, the window 5; fix: let windows",
+        ),
         (xv.Cycled(linear(), window=0, shift=1), "window is 0"),
         (xv.Cycled(linear(), window=24, shift=1), "window is 24, the data have 23 times"),
         (xv.Cycled(linear(), 5, 2, estimate="forecast"), "estimate is 'forecast'"),
@@ -106,3 +113,35 @@ def test_a_chaotic_series_is_followed():
 def test_settings_that_make_no_sense_are_refused(series, method, message):
     with pytest.raises(xv.InputError, match=message):
         series[1].fourdvar.reconstruct(method)
+
+
+def test_inflation_makes_the_background_less_sure(series):
+    states, obs = (array.rename("v") for array in series)
+    errors = [
+        obs.fourdvar.reconstruct(
+            states.fourdvar.fit(xv.Cycled(linear(), 7, 3, inflation=inflation), states), error=True
+        ).v_error
+        for inflation in (1.0, 4.0)
+    ]
+    assert bool((errors[1][:, -1] > 1.1 * errors[0][:, -1]).all())
+
+
+def test_series_that_the_model_does_not_get_through_are_named():
+    ds = xv.datasets.lorenz63(3, steps=80, observed=("x", "y", "z"), every=8, first=4, last=79)
+    obs = ds.obs.copy()
+    obs[1, 40:] = 1e200 * obs[1, 40:]
+    model = xv.ODE(lambda x: 1e-9 * x**3 - x, 0.01)
+    method = xv.Cycled(xv.FourDVar(model, 1.0, starts=1, climate=50), window=20, shift=10)
+    with pytest.raises(xv.InputError, match=r"out of bounds in 1 of 3 windows \(.isel\(window=1\)"):
+        obs.fourdvar.reconstruct(method)
+
+
+def test_members_have_noise_of_the_variance_that_was_found():
+    """The first guess of R is a hundredth of what it is."""
+    ds = xv.datasets.lorenz63(4, steps=100, observed=("x", "y", "z"), every=4, first=2, last=99)
+    method = xv.FourDVar(xv.Lorenz63(), 0.02, starts=1, climate=100, estimate=True)
+    model = ds.obs.fourdvar.fit(xv.Cycled(method, window=40, shift=20))
+    spread = ds.obs.fourdvar.reconstruct(model, ensemble=8).std("member")
+    known = xv.Cycled(xv.FourDVar(xv.Lorenz63(), 2.0, starts=1, climate=100), window=40, shift=20)
+    expected = ds.obs.fourdvar.reconstruct(known, ensemble=8).std("member")
+    assert float(spread.mean()) == pytest.approx(float(expected.mean()), rel=0.4)

@@ -247,6 +247,8 @@ def test_a_prior_of_whole_maps_is_for_its_places_only(obs, map_model):
         ({"steps": 0}, "steps is 0"),
         ({"patch": 13}, "patch is 13, the data have 12 steps of 'time'"),
         ({"patch": 2.5}, "patch is 2.5"),
+        ({"prior": xv.Lorenz63}, "prior is <class"),
+        ({"prior": xv.Lorenz63(learned=True)}, "takes Lorenz63 as it is, and would not learn it"),
         ({"prior": xv.Lorenz63()}, "Lorenz63 has 3 components, the data's state 2"),
         ({"background": "oi"}, "background is 'oi', not a method"),
         ({"prior": xv.EOFs(25)}, "modes is 25, the target's 68 windows without gaps have 24"),

@@ -41,7 +41,13 @@ class CovarianceMatrix(nn.Module):
 
     def __init__(self, value: Variances, size: int, name: str = "covariance"):
         super().__init__()
-        matrix = np.asarray(value, dtype=np.float64)
+        try:
+            matrix = np.asarray(value, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            what = f"{name} is {value!r}, no numbers"
+            raise InputError(
+                [(what, "give a variance, or a sequence or matrix of them")]
+            ) from error
         if matrix.ndim == 0:
             matrix = np.full(size, float(matrix))
         if matrix.shape not in ((size,), (size, size)):

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from xr4dvar.arguments import check_count, check_number
-from xr4dvar.errors import Problems
+from xr4dvar.errors import InputError, Problems
 
 __all__ = ["LORENZ_PROTOCOLS", "lorenz63", "lorenz96"]
 
@@ -104,6 +104,9 @@ def lorenz63(
     seen = np.zeros(states.shape, bool)
     columns = [names.index(name) for name in observed]
     seen[:, first : last + 1 : every, columns] = True
+    if not seen.any():
+        what = f"of {steps} steps none is seen: first {first}, last {last}, observed {observed!r}"
+        raise InputError([(what, f"see some of the steps from 0 to {steps - 1}")])
     return _dataset(states, seen, noise_variance, dt, names, "Lorenz-63", generator)
 
 
@@ -202,6 +205,8 @@ def _integrate(
     flow = Flow(tendency, dt, substeps=substeps)
     with torch.no_grad():
         states: FloatArray = trajectory(flow, torch.from_numpy(start), steps).numpy()
+    if not np.isfinite(states).all():
+        raise InputError([(f"with dt {dt:g} the model runs out of bounds", "take a smaller dt")])
     return states
 
 

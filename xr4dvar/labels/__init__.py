@@ -17,6 +17,7 @@ from xr4dvar.labels.signature import (
     check_same_grid,
     check_same_units,
     check_same_variables,
+    in_order,
     variables_signature,
 )
 from xr4dvar.labels.stacking import Field, from_fields, named_arrays, to_fields
@@ -48,6 +49,7 @@ __all__ = [
     "find_axes",
     "from_fields",
     "great_circle_km",
+    "in_order",
     "make_grid",
     "mask",
     "named_arrays",

@@ -72,6 +72,7 @@ class Grid:
                 "spacing": self[role].spacing if self[role].size > 1 else None,
                 "uniform": self[role].uniform,
                 "period": self[role].period,
+                **({"labels": list(self[role].labels)} if self[role].named else {}),
             }
             for role in self.roles
         }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import xarray as xr
@@ -60,6 +60,12 @@ def check_same_grid(signature: Mapping[str, Any], grid: Grid, problems: Problems
 
 def _check_axis(known: Mapping[str, Any], grid: Grid, role: Role, problems: Problems) -> None:
     coordinate, dim = grid[role], grid.axes.dim(role)
+    names = known.get("labels", [])
+    if names and coordinate.named and list(coordinate.labels) != names:
+        problems.add(
+            f"{dim!r} holds {_listed(coordinate.labels)}, the model knows {_listed(names)}",
+            f"select them in this order, obs.sel({dim}=[...])",
+        )
     if known["units"] != coordinate.units:
         problems.add(
             f"{coordinate.name!r} is in {coordinate.units}, the model knows {known['units']}",
@@ -76,6 +82,25 @@ def _check_axis(known: Mapping[str, Any], grid: Grid, role: Role, problems: Prob
                 f"the model knows {spacing:g} {unit}",
                 f"interpolate to the model's spacing, obs.interp({dim}=...), or fit a new model",
             )
+
+
+def _listed(names: Sequence[str]) -> str:
+    """The first of many names."""
+    return ", ".join([*map(repr, names[:5]), *(["..."] if len(names) > 5 else [])])
+
+
+def in_order(obs: Labelled, signature: Mapping[str, str]) -> Labelled:
+    """Put the variables of a Dataset in the order of a model's, if they are the same.
+
+    Examples
+    --------
+    >>> from xr4dvar.labels import in_order
+    >>> list(in_order(xr.Dataset({"v": 1.0, "u": 2.0}), {"u": "m/s", "v": "m/s"}))
+    ['u', 'v']
+    """
+    if isinstance(obs, xr.Dataset) and set(obs.data_vars) == set(signature):
+        return obs[list(signature)]
+    return obs
 
 
 def variables_signature(obs: Labelled) -> dict[str, str]:
@@ -152,6 +177,9 @@ def check_same_variables(signature: Mapping[str, str], obs: Labelled, problems: 
             f"the data hold {have}, the model was fitted on {want}",
             "select or rename the variables, for example obs.rename(...)",
         )
+    elif list(found) != list(signature):
+        order = list(signature)
+        problems.add(f"the model knows the variables in another order, {order}", f"obs[{order}]")
     for name in (name for name in found if name in signature):
         if found[name] and signature[name] and found[name] != signature[name]:
             problems.add(

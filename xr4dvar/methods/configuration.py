@@ -41,7 +41,7 @@ def to_config(value: Any) -> Any:
 
 
 def functions_of(value: Any, where: str = "") -> list[str]:
-    """Name the settings of a method that are functions, which no file can hold.
+    """Name the settings of a method that are functions or the like, which no file can hold.
 
     Examples
     --------
@@ -53,7 +53,8 @@ def functions_of(value: Any, where: str = "") -> list[str]:
         own = ((field.name, getattr(value, field.name)) for field in fields(value))
         name = type(value).__name__
         return [found for key, v in own for found in functions_of(v, f"{key} of {name}")]
-    return [where] if callable(value) else []
+    plain = value is None or isinstance(value, str | int | float | bool | np.generic | np.ndarray)
+    return [] if plain or isinstance(value, Mapping | Sequence) else [where]
 
 
 def _digest(function: Any) -> str:

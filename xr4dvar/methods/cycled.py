@@ -63,7 +63,11 @@ class Cycled:
     inflation: float = 1.0
 
     background: ClassVar[None] = None
-    takes_error_variance: ClassVar[bool] = True
+
+    @property
+    def takes_error_variance(self) -> bool:
+        """Whether observations may have variances of their own."""
+        return self.method.takes_error_variance
 
     @property
     def error_variance(self) -> Variances:
@@ -79,9 +83,9 @@ class Cycled:
         for name in ("window", "shift"):
             check_count(name, getattr(self, name), problems)
         if len(problems.found) == before:
-            if self.shift > self.window:
-                what = f"shift is {self.shift}, more than the window of {self.window}"
-                problems.add(what, "let windows overlap or touch")
+            if self.shift >= self.window:
+                what = f"shift is {self.shift}, the window {self.window}"
+                problems.add(what, "let windows overlap: use a smaller shift")
             if "time" in grid.roles and self.window > grid["time"].size:
                 what = f"window is {self.window}, the data have {grid['time'].size} times"
                 problems.add(what, "use a shorter window, or the method itself")

@@ -102,7 +102,9 @@ class Cycling:
         guess = from_states(torch.cat([states, ahead], 1), later.y)
         found = self.last.minimise(later, guess, self.assimilation.method.steps)
         found = self._explained(later, found)
-        lost = (~torch.isfinite(found).flatten(1).all(1)).nonzero().flatten().tolist()
+        with torch.no_grad():
+            finite = torch.isfinite(self.last.cost(found, later))
+        lost = (~finite).nonzero().flatten().tolist()
         if lost:
             fix = "take a smaller dt, or shorter windows"
             raise LostPatches("the model runs out of bounds", fix, lost, len(x))

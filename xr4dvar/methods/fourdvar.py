@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+
 from xr4dvar.arguments import check_count
 from xr4dvar.errors import Problems
 from xr4dvar.labels import Grid
@@ -98,7 +100,11 @@ class FourDVar:
     estimate: bool = False
 
     background: ClassVar[None] = None
-    takes_error_variance: ClassVar[bool] = True
+
+    @property
+    def takes_error_variance(self) -> bool:
+        """Whether observations may have variances of their own: not where R is a matrix."""
+        return np.ndim(self.error_variance) < 2
 
     def check(self, grid: Grid, names: Sequence[str]) -> None:
         """Raise one `InputError` if model, variances or time axis cannot be used."""
@@ -112,7 +118,7 @@ class FourDVar:
         if not isinstance(estimate, bool):
             problems.add(f"estimate is {estimate!r}", "use True or False")
         dynamics: object = self.dynamics
-        if not isinstance(dynamics, Dynamics):
+        if isinstance(dynamics, type) or not isinstance(dynamics, Dynamics):
             fix = "give a model, such as xr4dvar.Lorenz63() or xr4dvar.ODE(f, dt)"
             problems.add(f"dynamics is {dynamics!r}", fix)
             problems.raise_if_any()

@@ -21,6 +21,7 @@ from xr4dvar.methods.base import (
 )
 from xr4dvar.methods.dynamics import Dynamics, check_chain
 from xr4dvar.methods.fourdvarnet_checks import default_patch
+from xr4dvar.methods.learned_dynamics import learns
 from xr4dvar.methods.linear_interpolation import LinearInterpolation
 from xr4dvar.methods.static_priors import AutoEncoder, Denoiser, EOFs
 from xr4dvar.methods.training_data import TrainingData
@@ -193,6 +194,9 @@ def _check_prior(method: Variational, grid: Grid, names: Sequence[str], problems
         return
     prior.check(problems)
     if isinstance(prior, Dynamics):
+        if learns(prior):
+            what = f"Variational takes {type(prior).__name__} as it is, and would not learn it"
+            problems.add(what, "use FourDVar or FourDVarNet, or a model with known parameters")
         check_chain(prior, grid, names, problems)
 
 
