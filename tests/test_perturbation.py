@@ -8,6 +8,7 @@ import xarray as xr
 
 import xr4dvar as xv
 from xr4dvar.inputs import read_inputs
+from xr4dvar.methods import Parameters
 from xr4dvar.perturbation import observation_variance
 
 OI = xv.OptimalInterpolation(
@@ -114,7 +115,8 @@ def test_methods_give_one_variance_or_one_of_each_variable_or_component(given, e
     ds = xr.Dataset({"a": obs, "b": obs})
     inputs, _ = read_inputs(ds, {}, mask=None, dims=None, periodic=())
     method = SimpleNamespace(error_variance=given)
-    variances = observation_variance(SimpleNamespace(method=method), inputs)
+    model = SimpleNamespace(method=method, parameters=Parameters())
+    variances = observation_variance(model, inputs)
     fields = [np.broadcast_to(variance, (2, 20, 3)) for variance in variances]
     for field, numbers in zip(fields, np.broadcast_to(expected, (2, 1, 3)), strict=True):
         np.testing.assert_array_equal(field, np.broadcast_to(numbers, field.shape))
