@@ -60,6 +60,11 @@ class Batch:
         observed = torch.isfinite(y)
         return cls(torch.where(observed, y, 0.0), observed.to(y.dtype), context)
 
+    def perturbed(self, error: Tensor) -> Batch:
+        """The same with errors added to the observations; n of them share one of 1 / n."""
+        shared = error / self.weight.clamp(min=1e-300).sqrt()
+        return replace(self, y=torch.where(self.weight > 0, self.y + shared, 0.0))
+
     def take(self, index: Tensor) -> Batch:
         """Only some of the samples, by their numbers; one may be taken more than once."""
 

@@ -87,10 +87,20 @@ def _with_noise(field: Any, variance: Any, key: Sequence[int], name: str) -> Any
     field = da.asarray(field)
     variance = da.broadcast_to(da.asarray(variance), field.shape).rechunk(field.chunks)
 
-    def block(y: FloatArray, r: FloatArray, block_info: Any = None) -> FloatArray:
-        return _noisy(y, r, block_info[0]["array-location"], key, name)
+    return da.map_blocks(
+        _noisy_block, field, variance, key=key, variable=name, dtype=field.dtype, meta=field._meta
+    )
 
-    return da.map_blocks(block, field, variance, dtype=field.dtype, meta=field._meta)
+
+def _noisy_block(
+    y: FloatArray,
+    variance: FloatArray,
+    *,
+    key: Sequence[int],
+    variable: str,
+    block_info: Any = None,
+) -> FloatArray:
+    return _noisy(y, variance, block_info[0]["array-location"], key, variable)
 
 
 def _noisy(

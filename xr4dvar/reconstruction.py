@@ -70,10 +70,10 @@ def reconstruct(
     error_variance : DataArray or Dataset, optional
         Variance of each observation's error, in the data's units squared, on the grid of `obs`:
         for methods that weigh observations by it (`OptimalInterpolation`, also as a background,
-        `FourDVar`, `Variational`), and for the members of any.
+        `FourDVar`, `Cycled`, `Variational`), and for the members of any.
     error : bool
         Also give the standard deviation of the error of each map, for methods that know it
-        (`OptimalInterpolation`, `FourDVar`, `DataAssimilationNetwork`).
+        (`OptimalInterpolation`, `FourDVar`, `Cycled`, `DataAssimilationNetwork`).
     ensemble : int, optional
         Give that many members of what the truth may be, along a first dimension ``member``, in
         place of one map. `FourDVar` and `Variational` draw from the posterior (randomised maximum

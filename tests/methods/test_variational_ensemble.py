@@ -28,7 +28,7 @@ def latent(ds) -> xv.Model:
     return ds.obs.fourdvar.fit(LATENT, ds.truth)
 
 
-def agree(members: xr.DataArray, maps: xr.DataArray, deviations: np.ndarray) -> None:
+def assert_agree(members: xr.DataArray, maps: xr.DataArray, deviations: np.ndarray) -> None:
     """Members scatter about the map with the standard deviations (windows, cells)."""
     spread = flat(members.std("member", ddof=1))
     np.testing.assert_allclose(spread, deviations, rtol=CLOSE)
@@ -45,7 +45,7 @@ def test_members_of_a_gaussian_code_are_of_its_posterior(ds, latent):
     ]
     deviations = [np.sqrt(np.diag(e @ np.linalg.inv(a) @ e.T)) for a in precisions]
     members = few.fourdvar.reconstruct(latent, ensemble=MEMBERS)
-    agree(members, few.fourdvar.reconstruct(latent), np.array(deviations))
+    assert_agree(members, few.fourdvar.reconstruct(latent), np.array(deviations))
 
 
 def test_members_near_modes_are_of_the_posterior(ds):
@@ -57,7 +57,7 @@ def test_members_near_modes_are_of_the_posterior(ds):
     precisions = [np.diag(np.isfinite(y) / R) + rest / Q for y in flat(few)]
     deviations = [np.sqrt(np.diag(np.linalg.inv(a))) for a in precisions]
     members = few.fourdvar.reconstruct(model, ensemble=MEMBERS)
-    agree(members, few.fourdvar.reconstruct(model), np.array(deviations))
+    assert_agree(members, few.fourdvar.reconstruct(model), np.array(deviations))
 
 
 def test_precise_observations_hold_all_members(ds, latent):

@@ -93,6 +93,11 @@ def lorenz63(
     if truth not in ("accurate", "rk45"):
         problems.add(f"truth is {truth!r}", "use 'accurate' or 'rk45'")
     problems.raise_if_any()
+    seen = np.zeros((steps, len(names)), bool)
+    seen[first : last + 1 : every, [names.index(name) for name in observed]] = True
+    if not seen.any():
+        what = f"of {steps} steps none is seen: first {first}, last {last}, observed {observed!r}"
+        raise InputError([(what, f"see some of the steps from 0 to {steps - 1}")])
     generator = np.random.default_rng([seed, 63])
     start = np.array([0.0, 0.0, 25.0]) + 8 * generator.standard_normal((windows, 3))
     tendency = Lorenz63Tendency()
@@ -101,12 +106,7 @@ def lorenz63(
         states = np.stack([_solve_ivp(tendency, one, dt, steps) for one in start])
     else:
         states = _integrate(tendency, start, dt, steps, substeps=10)
-    seen = np.zeros(states.shape, bool)
-    columns = [names.index(name) for name in observed]
-    seen[:, first : last + 1 : every, columns] = True
-    if not seen.any():
-        what = f"of {steps} steps none is seen: first {first}, last {last}, observed {observed!r}"
-        raise InputError([(what, f"see some of the steps from 0 to {steps - 1}")])
+    seen = np.broadcast_to(seen, states.shape)
     return _dataset(states, seen, noise_variance, dt, names, "Lorenz-63", generator)
 
 

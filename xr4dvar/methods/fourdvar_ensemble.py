@@ -79,14 +79,11 @@ def _perturbed(
         z = np.stack([generator.standard_normal((times, size)) for generator in generators])
         return covariance.colour(torch.from_numpy(z).to(batch.y.device))
 
-    # an observation of its own variance has a weight that is not 1
-    observed = batch.weight > 0
-    error = from_states(noise(assimilation.error, length), batch.y)
-    y = torch.where(observed, batch.y + error / batch.weight.clamp(min=1e-300).sqrt(), 0.0)
+    batch = batch.perturbed(from_states(noise(assimilation.error, length), batch.y))
     initial = assimilation.climate.mean + noise(assimilation.background, 1)[:, 0]
     model_error = assimilation.model_error
     forcing = None if model_error is None else noise(model_error, length - 1)
-    return replace(batch, y=y, initial=initial, forcing=forcing)
+    return replace(batch, initial=initial, forcing=forcing)
 
 
 def _join(batches: Sequence[Batch]) -> Batch:

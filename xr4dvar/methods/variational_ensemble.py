@@ -101,11 +101,8 @@ def _perturbed(
         return torch.from_numpy(np.concatenate(drawn)).to(batch.y.device)
 
     batch = batch.take(torch.arange(len(best)).repeat(len(keys)).to(best.device))
-    # an observation of its own variance has a weight that is not 1
-    observed = batch.weight > 0
     error = analysis.column(analysis.error + analysis.extra).sqrt() * noise(OBSERVATIONS, cells)
-    y = torch.where(observed, batch.y + error / batch.weight.clamp(min=1e-300).sqrt(), 0.0)
-    batch = replace(batch, y=y)
+    batch = batch.perturbed(error)
     if analysis.code is not None:  # one draw a window, from where its first cell is
         starts = [place[:, :1, :1, :1, :1] for place in cells]
         numbers = _along(1, np.arange(best.shape[1]))
