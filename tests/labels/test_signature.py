@@ -91,7 +91,9 @@ def variable_differences(fitted: xr.Dataset, data: xr.Dataset | xr.DataArray) ->
 def test_variables(make_obs: MakeObs) -> None:
     obs = make_obs()
     two = xr.Dataset({"u": obs.assign_attrs(units="m s-1"), "v": obs.assign_attrs(units="m s-1")})
-    assert variable_differences(two, two[["v", "u"]]) == []
+    assert variable_differences(two, two[["v", "u"]]) == [
+        "the model knows the variables in another order, ['u', 'v']"
+    ]
     assert variable_differences(two, two[["u"]]) == [
         "the data hold 'u', the model was fitted on 'u', 'v'"
     ]
