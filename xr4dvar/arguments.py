@@ -14,6 +14,8 @@ from xr4dvar.errors import Problems
 __all__ = [
     "check_choice",
     "check_count",
+    "check_finite",
+    "check_flag",
     "check_folder",
     "check_mapping",
     "check_number",
@@ -28,10 +30,27 @@ def check_share(name: str, value: object, problems: Problems) -> None:
         problems.add(f"{name} is {value!r}", "give a share between 0 and 1, such as 0.2")
 
 
+def check_flag(name: str, value: object, problems: Problems) -> None:
+    """Note a value that is not True or False."""
+    if not isinstance(value, bool):
+        problems.add(f"{name} is {value!r}", "use True or False")
+
+
+def check_finite(name: str, value: object, problems: Problems) -> None:
+    """Note a value that is no finite number, of whatever sign."""
+    if not math.isfinite(_number(value)):
+        problems.add(f"{name} is {value!r}", "use a number")
+
+
+def _number(value: object) -> float:
+    """The number that a value is, NaN of anything else."""
+    known = not isinstance(value, bool) and isinstance(value, Real)
+    return float(value) if known else math.nan  # type: ignore[arg-type]
+
+
 def check_number(name: str, value: object, problems: Problems, *, zero: bool = False) -> None:
     """Note a value that is no finite positive number; 0 may be let pass."""
-    known = not isinstance(value, bool) and isinstance(value, Real)
-    number = float(value) if known else math.nan  # type: ignore[arg-type]
+    number = _number(value)
     if not math.isfinite(number) or number < 0 or (number == 0 and not zero):
         problems.add(f"{name} is {value!r}", f"use a number{', 0 or more' if zero else ' above 0'}")
 

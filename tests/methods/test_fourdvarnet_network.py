@@ -19,9 +19,8 @@ def make_network(prior="bilinear", solver="unet", context=2, coarsen=1, **option
     torch.manual_seed(0)
     sizes = {"iterations": 2, "widths": [4, 6], "prior_width": 8, "coarsen": coarsen}
     return FourDVarNetwork(
-        Architecture(
-            variables=2, times=3, context=context, prior=prior, solver=solver, **sizes | options
-        )
+        Architecture(variables=2, times=3, context=context, solver=solver, **sizes | options),
+        prior,
     )
 
 

@@ -201,9 +201,9 @@ def test_too_many_components_are_refused():
         flow_of(xv.QuadraticODE(dt=0.1), 0.1)
 
 
-def architecture(prior: dict) -> Architecture:
+def architecture() -> Architecture:
     return Architecture(
-        variables=1, times=12, context=0, prior=prior, solver="gradient", iterations=2,
+        variables=1, times=12, context=0, solver="gradient", iterations=2,
         widths=[4], prior_width=4, coarsen=1, x=3, grid="time", spacing=0.01,
     )  # fmt: skip
 
@@ -217,7 +217,7 @@ def architecture(prior: dict) -> Architecture:
     ],
 )
 def test_gradients_reach_what_a_prior_learns(prior):
-    network = FourDVarNetwork(architecture(to_config(prior)))
+    network = FourDVarNetwork(architecture(), prior)
     y = torch.randn(2, 1, 12, 1, 3, generator=torch.Generator().manual_seed(0))
     increment, _ = network(y, torch.ones_like(y), None)
     assert increment.dtype == torch.float32

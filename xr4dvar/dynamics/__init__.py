@@ -14,6 +14,8 @@ from xr4dvar.dynamics.integrators import trajectory as trajectory
 from xr4dvar.dynamics.linear import linearise as linearise
 from xr4dvar.dynamics.lorenz63 import Lorenz63Tendency as Lorenz63Tendency
 from xr4dvar.dynamics.lorenz96 import Lorenz96Tendency as Lorenz96Tendency
+from xr4dvar.dynamics.own import OwnFunction as OwnFunction
+from xr4dvar.dynamics.own import Repeated as Repeated
 from xr4dvar.dynamics.quadratic import QuadraticTendency as QuadraticTendency
 from xr4dvar.dynamics.scaled import Scaled as Scaled
 
@@ -23,8 +25,10 @@ __all__ = [
     "Flow",
     "Lorenz63Tendency",
     "Lorenz96Tendency",
+    "OwnFunction",
     "Perceptron",
     "QuadraticTendency",
+    "Repeated",
     "Scaled",
     "euler",
     "linearise",

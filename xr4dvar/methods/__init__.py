@@ -22,12 +22,13 @@ from xr4dvar.methods.base import (
 from xr4dvar.methods.configuration import from_config, to_config
 from xr4dvar.methods.cycled import Cycled
 from xr4dvar.methods.dan import DataAssimilationNetwork
-from xr4dvar.methods.dynamics import ODE, Dynamics, Lorenz63, Lorenz96
+from xr4dvar.methods.dynamics import Dynamics, Lorenz63, Lorenz96
 from xr4dvar.methods.fourdvar import FourDVar
 from xr4dvar.methods.fourdvarnet import FourDVarNet
 from xr4dvar.methods.learned_dynamics import Corrected, QuadraticODE
 from xr4dvar.methods.linear_interpolation import LinearInterpolation
 from xr4dvar.methods.optimal_interpolation import OptimalInterpolation
+from xr4dvar.methods.own_dynamics import ODE, StepMap
 from xr4dvar.methods.static_priors import AutoEncoder, Denoiser, EOFs
 from xr4dvar.methods.training_options import Training
 from xr4dvar.methods.variational import Variational
@@ -61,6 +62,7 @@ __all__ = [
     "QuadraticODE",
     "RecordsCost",
     "Solver",
+    "StepMap",
     "Training",
     "Variational",
     "Window",

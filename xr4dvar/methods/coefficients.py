@@ -25,7 +25,8 @@ def learned_coefficients(method: object, parameters: Parameters) -> xr.Dataset |
     Dataset or None
         Of a `QuadraticODE` ``constant`` (component), ``linear`` (component, of) and ``quadratic``
         (component, of, with), in which each product has one place, the component that comes first
-        along ``of``. Of other models their parameters. None where there is nothing to be read.
+        along ``of``. Of other models their parameters, of an `ODE` those of its module. None
+        where there is nothing to be read.
     """
     for setting, prefix in (("dynamics", PREFIX), ("prior", PRIOR_PREFIX)):
         dynamics = getattr(method, setting, None)
@@ -44,7 +45,12 @@ def _coefficients(
         own = without("known.", own) if learns(known) else {}
     if "tendency.quadratic" in own:
         return _polynomial(own, names)
-    return xr.Dataset({name: float(value) for name, value in own.items()}) if own else None
+    called = {name: name.removeprefix("function.") for name in own}  # of the user's own module
+    found = {
+        called[name]: ([f"{called[name]}_{n}" for n in range(value.ndim)], value)
+        for name, value in own.items()
+    }
+    return xr.Dataset(found) if own else None
 
 
 def _polynomial(own: Mapping[str, np.ndarray], names: Sequence[str]) -> xr.Dataset:

@@ -10,7 +10,7 @@ from xr4dvar.arguments import check_count
 from xr4dvar.errors import Problems
 from xr4dvar.labels import Grid
 from xr4dvar.methods.base import FitOptions, Parameters, Solver, Window
-from xr4dvar.methods.dynamics import check_even, components
+from xr4dvar.methods.states import check_even, components
 from xr4dvar.methods.training_data import TrainingData
 from xr4dvar.methods.training_options import Training
 from xr4dvar.types import Role

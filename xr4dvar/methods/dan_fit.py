@@ -19,8 +19,8 @@ from xr4dvar.methods.dan_network import (
     standard_deviation,
 )
 from xr4dvar.methods.device import choose_device, one_at_a_time
-from xr4dvar.methods.dynamics import components
 from xr4dvar.methods.patch_sampler import PatchSampler, Sample, validation_patches
+from xr4dvar.methods.states import components
 from xr4dvar.methods.training import train
 from xr4dvar.methods.training_data import TrainingData
 from xr4dvar.types import FloatArray

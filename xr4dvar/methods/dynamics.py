@@ -3,35 +3,50 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeGuard, runtime_checkable
 
-from xr4dvar.arguments import check_choice, check_number
-from xr4dvar.errors import InputError, Problems
-from xr4dvar.labels import Grid
+from xr4dvar.arguments import check_choice, check_finite, check_flag, check_number
+from xr4dvar.errors import Problems
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from xr4dvar.dynamics.integrators import Step
 
 __all__ = [
-    "ODE",
     "Dynamics",
     "Lorenz63",
     "Lorenz96",
-    "check_chain",
-    "check_even",
     "check_scheme",
-    "components",
     "flow_of",
+    "is_dynamics",
 ]
 
 
 @runtime_checkable
 class Dynamics(Protocol):
-    """What moves a state on in time."""
+    """What moves a state on in time: what a model of your own has to be.
+
+    A frozen dataclass with these four members can be given wherever `Lorenz63` can. For a plain
+    function there are `ODE` and `StepMap`.
+
+    Examples
+    --------
+    >>> from dataclasses import dataclass
+    >>> @dataclass(frozen=True)
+    ... class Decay:
+    ...     rate: float
+    ...     dt: float = 0.1
+    ...     components = None
+    ...
+    ...     def check(self, problems):
+    ...         if self.rate <= 0:
+    ...             problems.add(f"rate is {self.rate}", "use a number above 0")
+    ...
+    ...     def flow(self, interval, substeps):
+    ...         return lambda x: x * (1 - self.rate * interval / substeps) ** substeps
+    >>> isinstance(Decay(0.5), xv.Dynamics)
+    True
+    """
 
     @property
     def dt(self) -> float:
@@ -45,7 +60,12 @@ class Dynamics(Protocol):
         """Note every setting that cannot be used."""
 
     def flow(self, interval: float, substeps: int) -> Step:
-        """Give the map from states (..., n) to those an interval later."""
+        """Give the map from states (..., n) to those an interval later, of torch."""
+
+
+def is_dynamics(value: object) -> TypeGuard[Dynamics]:
+    """Whether a value is a model: one of its classes is none yet."""
+    return not isinstance(value, type) and isinstance(value, Dynamics)
 
 
 @dataclass(frozen=True)
@@ -84,7 +104,9 @@ class Lorenz63:
     def check(self, problems: Problems) -> None:
         """Note every setting that cannot be used."""
         check_scheme(self.dt, self.scheme, problems)
-        _check_learned(self.learned, problems)
+        for name in ("sigma", "rho", "beta"):
+            check_finite(name, getattr(self, name), problems)
+        check_flag("learned", self.learned, problems)
 
     def flow(self, interval: float, substeps: int) -> Step:
         """Give the map from states (..., 3) to those an interval later."""
@@ -128,7 +150,8 @@ class Lorenz96:
     def check(self, problems: Problems) -> None:
         """Note every setting that cannot be used."""
         check_scheme(self.dt, self.scheme, problems)
-        _check_learned(self.learned, problems)
+        check_finite("forcing", self.forcing, problems)
+        check_flag("learned", self.learned, problems)
 
     def flow(self, interval: float, substeps: int) -> Step:
         """Give the map from states (..., n) to those an interval later."""
@@ -136,96 +159,6 @@ class Lorenz96:
 
         tendency = Lorenz96Tendency(self.forcing, learned=self.learned)
         return Flow(tendency, interval, self.scheme, substeps)
-
-
-@dataclass(frozen=True)
-class ODE:
-    """Any ordinary differential equation, ``dx/dt = f(x)``.
-
-    Parameters
-    ----------
-    tendency : callable
-        f, a function or module of torch: states (..., n) to their rates of change (..., n). The
-        components are those of the data, variables first, then y, then x.
-    dt : float
-        Longest step of the integration, in the units of the time axis.
-    scheme : {"rk4", "euler"}
-
-    Notes
-    -----
-    A model with a function of your own cannot be saved in a file: save its settings and make it
-    again.
-
-    Examples
-    --------
-    >>> xv.ODE(lambda x: -x, dt=0.1).scheme
-    'rk4'
-    """
-
-    tendency: Callable[[Tensor], Tensor]
-    dt: float
-    scheme: str = "rk4"
-
-    components: ClassVar[None] = None
-
-    def check(self, problems: Problems) -> None:
-        """Note every setting that cannot be used."""
-        check_scheme(self.dt, self.scheme, problems)
-        tendency: object = self.tendency
-        if not callable(tendency):
-            what = f"tendency is {tendency!r}, not a function"
-            problems.add(what, "give f of dx/dt = f(x), such as lambda x: -x")
-
-    def flow(self, interval: float, substeps: int) -> Step:
-        """Give the map from states (..., n) to those an interval later."""
-        from xr4dvar.dynamics import Flow
-
-        def rates(x: Tensor) -> Tensor:
-            found = self.tendency(x)
-            if found.shape != x.shape:  # would be broadcast, and pass for a model
-                what = f"tendency gives states of shape {tuple(found.shape)} of {tuple(x.shape)}"
-                raise InputError([(what, "give a rate of change for each component")])
-            return found
-
-        return Flow(rates, interval, self.scheme, substeps)
-
-
-def components(grid: Grid, names: Sequence[str]) -> int:
-    """Numbers of a state: variables times cells."""
-    return len(names) * math.prod(grid[role].size for role in grid.roles if role != "time")
-
-
-def check_chain(dynamics: Dynamics, grid: Grid, names: Sequence[str], problems: Problems) -> bool:
-    """Note what keeps the data from being states that the model leads from one to the next.
-
-    Returns
-    -------
-    bool
-        Whether they have the model's components.
-    """
-    check_even(grid, "a model", problems)
-    size, wanted = components(grid, names), dynamics.components
-    if wanted is None or wanted == size:
-        return True
-    problems.add(
-        f"{type(dynamics).__name__} has {wanted} components, the data's state {size}",
-        'name the dimension that holds them, dims={"x": "component"}, '
-        "or give a Dataset of one variable a component",
-    )
-    return False
-
-
-def check_even(grid: Grid, who: str, problems: Problems) -> None:
-    """Note times that are not there, or not evenly spaced."""
-    if "time" not in grid.roles:
-        problems.add("the data have no time axis", "name it, dims={'time': ...}")
-    elif not grid["time"].uniform:
-        name = grid["time"].name
-        problems.add(
-            f"{name!r} is not evenly spaced, and {who} goes on in even steps",
-            f"put the observations on a finer, even axis: obs.reindex({name}=...) "
-            "leaves the times between without observations",
-        )
 
 
 def flow_of(dynamics: Dynamics, spacing: float, size: int | None = None) -> Step:
@@ -244,8 +177,3 @@ def check_scheme(dt: object, scheme: object, problems: Problems) -> None:
     """Note a step or a scheme that cannot be used."""
     check_number("dt", dt, problems)
     check_choice("scheme", scheme, ("rk4", "euler"), problems)
-
-
-def _check_learned(value: object, problems: Problems) -> None:
-    if not isinstance(value, bool):
-        problems.add(f"learned is {value!r}", "use True or False")

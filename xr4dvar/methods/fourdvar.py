@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from xr4dvar.arguments import check_count
+from xr4dvar.arguments import check_count, check_flag
 from xr4dvar.errors import Problems
 from xr4dvar.labels import Grid
 from xr4dvar.methods.base import (
@@ -19,8 +19,9 @@ from xr4dvar.methods.base import (
     Solver,
     Window,
 )
-from xr4dvar.methods.dynamics import Dynamics, check_chain, components
+from xr4dvar.methods.dynamics import Dynamics, is_dynamics
 from xr4dvar.methods.learned_dynamics import learns
+from xr4dvar.methods.states import check_chain, components, spacing_of
 from xr4dvar.methods.training_data import TrainingData
 from xr4dvar.types import Role, Variances
 
@@ -49,7 +50,7 @@ class FourDVar:
     Parameters
     ----------
     dynamics : Dynamics
-        The model M, such as `Lorenz63`, `Lorenz96` or `ODE`. What it has to learn (`QuadraticODE`,
+        The model M, such as `Lorenz63`, `ODE` or `StepMap`. What it has to learn (`QuadraticODE`,
         `Corrected`, ``Lorenz63(learned=True)``) `fit` finds: with a target, so that the model's
         trajectories are those of the target; without, by assimilation and identification in turn.
     error_variance : float, sequence of float or matrix
@@ -114,15 +115,11 @@ class FourDVar:
         for name in ("starts", "steps", "climate"):
             check_count(name, getattr(self, name), problems)
         check_count("spin_up", self.spin_up, problems, least=0)
-        estimate: object = self.estimate
-        if not isinstance(estimate, bool):
-            problems.add(f"estimate is {estimate!r}", "use True or False")
-        dynamics: object = self.dynamics
-        if isinstance(dynamics, type) or not isinstance(dynamics, Dynamics):
+        check_flag("estimate", self.estimate, problems)
+        if not is_dynamics(self.dynamics):
             fix = "give a model, such as xr4dvar.Lorenz63() or xr4dvar.ODE(f, dt)"
-            problems.add(f"dynamics is {dynamics!r}", fix)
+            problems.add(f"dynamics is {self.dynamics!r}", fix)
             problems.raise_if_any()
-        self.dynamics.check(problems)
         if check_chain(self.dynamics, grid, names, problems):
             size = components(grid, names)
             for name in ("error_variance", "model_error_variance"):
@@ -137,7 +134,7 @@ class FourDVar:
             return None
         from xr4dvar.methods.fourdvar_solve import run_freely
 
-        return run_freely(self, grid["time"].spacing, components(grid, names), seed=0)
+        return run_freely(self, spacing_of(grid, self.dynamics), components(grid, names), seed=0)
 
     def windows(self, grid: Grid, parameters: Parameters) -> dict[Role, Window]:
         """Give the whole of time and of the state."""
@@ -167,8 +164,8 @@ class FourDVar:
             return identify_dynamics(self, data, options)
         if data.supervised:
             return states_of(self, data, options.seed)
-        spacing, size = data.grid["time"].spacing, components(data.grid, data.names)
-        return run_freely(self, spacing, size, options.seed)
+        spacing = spacing_of(data.grid, self.dynamics)
+        return run_freely(self, spacing, components(data.grid, data.names), options.seed)
 
     def solver_for(self, parameters: Parameters, device: str) -> Solver:
         """Give the function that completes windows."""

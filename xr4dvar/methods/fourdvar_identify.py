@@ -23,12 +23,13 @@ from xr4dvar.methods.climate import free_run
 from xr4dvar.methods.dynamics import Dynamics, flow_of
 from xr4dvar.methods.fourdvar_solve import Assimilation, states_of
 from xr4dvar.methods.learned_dynamics import to_arrays
+from xr4dvar.methods.states import spacing_of
 from xr4dvar.methods.training_data import BlockBox, TrainingData
 
 if TYPE_CHECKING:
     from xr4dvar.methods.fourdvar import FourDVar
 
-__all__ = ["flow_from_target", "identify_dynamics"]
+__all__ = ["component_names", "flow_from_target", "identifiable", "identify_dynamics"]
 
 log = logging.getLogger("xr4dvar")
 
@@ -56,7 +57,10 @@ def identify_dynamics(method: FourDVar, data: TrainingData, options: FitOptions)
     else:
         flow, states = _from_observations(method, data, options)
         climate = _climate(method, flow, states, options.seed).numpy()
-    settings = {"spacing": data.grid["time"].spacing, "components": component_names(data)}
+    settings = {
+        "spacing": spacing_of(data.grid, method.dynamics),
+        "components": component_names(data),
+    }
     return Parameters(settings, {"climate": climate, **to_arrays(flow)})
 
 
@@ -78,6 +82,9 @@ def flow_from_target(dynamics: Dynamics, data: TrainingData, seed: int) -> Flow:
     y = training_windows(data, seed)
     flow, states = _first_flow(dynamics, data, y)
     if _too_many(flow):
+        if not identifiable(flow):
+            what = f"{type(dynamics).__name__} has more than {MOST_PARAMETERS} parameters to learn"
+            raise InputError([(what, "give fewer, or learned=False with what was learned before")])
         log.info("the model has too many coefficients to be refined: they come from a regression")
         return flow
     mean, spread = _moments(y)
@@ -176,6 +183,11 @@ def _check_seen(y: Tensor, data: TrainingData) -> None:
     if missing := [name for name, known in zip(names, seen, strict=True) if not known]:
         what = f"{', '.join(map(repr, missing))} is never known, and a QuadraticODE is all learned"
         raise InputError([(what, "give target=, or a known model with what is to be learned")])
+
+
+def identifiable(step: object) -> bool:
+    """Whether what a model learns can be found from trajectories: of equations, few enough."""
+    return isinstance(step, Flow) and not (_too_many(step) and _polynomial(step) is None)
 
 
 def _too_many(flow: Flow) -> bool:

@@ -28,6 +28,7 @@ from xr4dvar.methods.climate import Climate, closest, free_run
 from xr4dvar.methods.device import choose_device
 from xr4dvar.methods.dynamics import flow_of
 from xr4dvar.methods.learned_dynamics import fitted_flow
+from xr4dvar.methods.states import spacing_of
 from xr4dvar.methods.training_data import TrainingData
 from xr4dvar.solvers import CostCurve, GaussNewton, Shooting, cost_curve, minimise
 from xr4dvar.types import FloatArray
@@ -91,7 +92,7 @@ def states_of(method: FourDVar, data: TrainingData, seed: int) -> Parameters:
         what = "the target has hardly a time at which all components are known"
         raise InputError([(what, "leave target out: the model's own climate is then taken")])
     chosen = generator.permutation(len(states))[: method.climate]
-    return _parameters(data.grid["time"].spacing, states[chosen])
+    return _parameters(spacing_of(data.grid, method.dynamics), states[chosen])
 
 
 def _parameters(spacing: float, states: FloatArray) -> Parameters:

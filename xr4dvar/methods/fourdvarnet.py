@@ -179,4 +179,4 @@ class FourDVarNet:
         """Give the function that completes patches."""
         from xr4dvar.methods.fourdvarnet_fit import make_solver
 
-        return make_solver(parameters, device)
+        return make_solver(self, parameters, device)

@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
-from xr4dvar.arguments import check_choice, check_count, check_mapping, check_number, is_count
+from xr4dvar.arguments import (
+    check_choice,
+    check_count,
+    check_flag,
+    check_mapping,
+    check_number,
+    is_count,
+)
 from xr4dvar.errors import Problems
 from xr4dvar.labels import Grid, by_role
 from xr4dvar.methods.base import check_method
-from xr4dvar.methods.configuration import functions_of
-from xr4dvar.methods.dynamics import Dynamics, check_chain, components
+from xr4dvar.methods.dynamics import is_dynamics
+from xr4dvar.methods.states import check_chain, components
 from xr4dvar.methods.training_options import Training
 from xr4dvar.types import Role
 
@@ -114,8 +121,7 @@ def _check_network(method: FourDVarNet, problems: Problems) -> None:
     if method.coarsen != "auto" and not is_count(method.coarsen):
         problems.add(f"coarsen is {method.coarsen!r}", "use 'auto' or a whole number, at least 1")
     for name in ("shared", "redraw", "mirror"):
-        if not isinstance(value := getattr(method, name), bool):
-            problems.add(f"{name} is {value!r}", "use True or False")
+        check_flag(name, getattr(method, name), problems)
 
 
 def _check_prior(method: FourDVarNet, grid: Grid, names: Sequence[str], problems: Problems) -> None:
@@ -123,14 +129,10 @@ def _check_prior(method: FourDVarNet, grid: Grid, names: Sequence[str], problems
     if prior is None:
         _check_direct(method, problems)
         return
-    if not isinstance(prior, Dynamics):
+    if not is_dynamics(prior):
         check_choice("prior", prior, get_args(PriorName), problems)
         return
-    prior.check(problems)
     check_chain(prior, grid, names, problems)
-    if functions_of(prior):
-        what = f"the tendency of {type(prior).__name__} is a function, which no file can hold"
-        problems.add(what, "use FourDVar, or a named model such as Lorenz63()")
     if method.background is not None:
         what = "a model as prior is one of whole states, not of increments to a background"
         problems.add(what, "give background=None")

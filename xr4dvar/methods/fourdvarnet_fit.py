@@ -15,8 +15,8 @@ from xr4dvar.methods.base import FitOptions, Parameters, Patches, Solver
 from xr4dvar.methods.climate import free_run
 from xr4dvar.methods.configuration import to_config
 from xr4dvar.methods.device import choose_device, one_at_a_time
-from xr4dvar.methods.dynamics import Dynamics, components, flow_of
-from xr4dvar.methods.fourdvar_identify import component_names, flow_from_target
+from xr4dvar.methods.dynamics import flow_of, is_dynamics
+from xr4dvar.methods.fourdvar_identify import component_names, flow_from_target, identifiable
 from xr4dvar.methods.fourdvarnet_checks import layout_grid
 from xr4dvar.methods.fourdvarnet_network import Architecture, FourDVarNetwork
 from xr4dvar.methods.fourdvarnet_objective import Objective, needs_target
@@ -24,6 +24,7 @@ from xr4dvar.methods.fourdvarnet_units import Units
 from xr4dvar.methods.hiding import hide_nothing
 from xr4dvar.methods.learned_dynamics import learns
 from xr4dvar.methods.patch_sampler import PatchSampler, validation_patches
+from xr4dvar.methods.states import components, spacing_of
 from xr4dvar.methods.training import train
 from xr4dvar.methods.training_data import Block, TrainingData
 from xr4dvar.priors import DynamicsPrior
@@ -68,7 +69,7 @@ def fit_fourdvarnet(
         minimum_observed=method.training.minimum_observed,
     )
     architecture, units = _design(method, data, sampler, patch, options.seed)
-    network = _make_network(architecture, units, options.seed)
+    network = _make_network(architecture, method, units, options.seed)
     _start_prior(network, method.prior, data, options.seed)
     objective = Objective(units, method.loss_weights, method.mirror)
     stride = {role: max(1, size // 2) for role, size in patch.items()}
@@ -118,7 +119,6 @@ def _design(
         variables=len(data.names),
         times=patch.get("time", 1),
         context=0 if sampler.background is None else len(data.names),
-        prior=to_config(method.prior),
         solver=method.solver,
         iterations=method.iterations,
         widths=list(widths),
@@ -130,7 +130,7 @@ def _design(
         grid=grid,
         fold=fold,
         wraps=grid == "time-x" and _closes(data, patch),
-        spacing=data.grid["time"].spacing if "time" in data.grid.roles else 1.0,
+        spacing=spacing_of(data.grid, method.prior) if is_dynamics(method.prior) else 1.0,
         shared=method.shared,
         backpropagation=method.backpropagation,
         error_variance=units.scaled_variance(method.error_variance),
@@ -140,9 +140,9 @@ def _design(
 
 def _climate(method: FourDVarNet, data: TrainingData, seed: int) -> FloatArray | None:
     """States (n, V, 1, Y, X) of a free run of the model that is the prior, if one is."""
-    if not isinstance(method.prior, Dynamics) or learns(method.prior):
+    if not is_dynamics(method.prior) or learns(method.prior):
         return None
-    step = flow_of(method.prior, data.grid["time"].spacing)
+    step = flow_of(method.prior, spacing_of(data.grid, method.prior))
     states = free_run(step, components(data.grid, data.names), CLIMATE, seed)
     y, x = (data.grid[role].size if role in data.grid.roles else 1 for role in ("y", "x"))
     return states.reshape(-1, len(data.names), 1, y, x)
@@ -190,7 +190,7 @@ def _identity(
         for name, values in units.settings.items()
     }
     return {
-        "method": asdict(method),
+        "method": to_config(method),
         "seed": options.seed,
         "names": list(data.names),
         "shape": data.shape,
@@ -201,10 +201,10 @@ def _identity(
     }
 
 
-def make_solver(parameters: Parameters, device: str) -> Solver:
+def make_solver(method: FourDVarNet, parameters: Parameters, device: str) -> Solver:
     """Give the function that maps patches with a fitted network."""
     settings = parameters.settings
-    network = FourDVarNetwork(Architecture(**settings["architecture"]))
+    network = FourDVarNetwork(Architecture(**settings["architecture"]), method.prior)
     state = {name: torch.as_tensor(array) for name, array in parameters.arrays.items()}
     network.load_state_dict(state)
     place = choose_device(device)
@@ -220,11 +220,13 @@ def make_solver(parameters: Parameters, device: str) -> Solver:
     return solve
 
 
-def _make_network(architecture: Architecture, units: Units, seed: int) -> FourDVarNetwork:
+def _make_network(
+    architecture: Architecture, method: FourDVarNet, units: Units, seed: int
+) -> FourDVarNetwork:
     # fork: the user's own random numbers stay as they were
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        network = FourDVarNetwork(architecture)
+        network = FourDVarNetwork(architecture, method.prior)
     if isinstance(network.prior, DynamicsPrior):  # whose model is in the data's own units
         network.prior.mean.copy_(torch.from_numpy(units.mean))
         network.prior.spread.copy_(torch.from_numpy(units.error))
@@ -237,7 +239,9 @@ def _make_network(architecture: Architecture, units: Units, seed: int) -> FourDV
 def _start_prior(network: FourDVarNetwork, prior: object, data: TrainingData, seed: int) -> None:
     """Begin a model that is learned with that of the target."""
     model = network.prior
-    if model is not None and data.supervised and isinstance(prior, Dynamics) and learns(prior):
+    if not (data.supervised and is_dynamics(prior) and learns(prior)):
+        return
+    if isinstance(model, DynamicsPrior) and identifiable(model.step):
         found = flow_from_target(prior, data, seed).state_dict()
         model.load_state_dict({f"step.{k}": v for k, v in found.items()}, strict=False)
 

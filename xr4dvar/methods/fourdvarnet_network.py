@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -13,8 +13,7 @@ from torch import Tensor, nn
 from xr4dvar.batch import Batch, coarsen, interpolate
 from xr4dvar.cost import Cost, ObservationTerm, PriorTerm, Variance
 from xr4dvar.layout import Layout, LayoutGrid
-from xr4dvar.methods.configuration import from_config
-from xr4dvar.methods.dynamics import flow_of
+from xr4dvar.methods.dynamics import Dynamics, flow_of
 from xr4dvar.priors import PRIORS, DynamicsPrior
 from xr4dvar.solvers import EachStep, FixedPoint, GradientDescent, LearnedSolver, minimise
 from xr4dvar.solvers.loop import Backpropagation, Solver, State
@@ -32,8 +31,6 @@ class Architecture:
         Of the state. The sizes y and x matter only where they are channels.
     context : int
         Known fields beside the state.
-    prior
-        The name of a learned one, the configuration of a known model, or None.
     spacing : float
         Time between states, in the model's units.
     shared : bool
@@ -49,7 +46,6 @@ class Architecture:
     variables: int
     times: int
     context: int
-    prior: str | Mapping[str, Any] | None
     solver: str
     iterations: int
     widths: Sequence[int]
@@ -82,21 +78,27 @@ class FourDVarNetwork(nn.Module):
 
     All fields are in units of the background's error, so that R and Q start at 1 where they are
     learned.
+
+    Parameters
+    ----------
+    architecture : Architecture
+    prior
+        Phi: the name of one that is learned, a model, or None.
     """
 
-    def __init__(self, architecture: Architecture):
+    def __init__(self, architecture: Architecture, prior: str | Dynamics | None):
         super().__init__()
         self.architecture = architecture
         state = architecture.channels(architecture.variables)
         context = architecture.channels(architecture.context)
         variances = [_make_variance(architecture.error_variance, architecture.variables)]
         terms: list[nn.Module] = [ObservationTerm(variances[0])]
-        if architecture.prior is not None:
+        if prior is not None:
             variances.append(
                 _make_variance(architecture.model_error_variance, architecture.variables)
             )
-            prior = _make_prior(architecture.prior, architecture, state, context)
-            terms.append(PriorTerm(prior, variances[1]))
+            phi = _make_prior(prior, architecture, state, context)
+            terms.append(PriorTerm(phi, variances[1]))
         self.cost = Cost(terms)
         # gradients of the terms, the state, the weight of the observations, the context
         inputs = (len(terms) + 2) * state + context
@@ -142,12 +144,12 @@ class FourDVarNetwork(nn.Module):
 
 
 def _make_prior(
-    prior: str | Mapping[str, Any], architecture: Architecture, state: int, context: int
+    prior: str | Dynamics, architecture: Architecture, state: int, context: int
 ) -> nn.Module:
     if isinstance(prior, str):
         return PRIORS[prior](state, context, architecture.prior_width, architecture.layout)
     components = architecture.variables * architecture.y * architecture.x
-    step = flow_of(from_config(prior), architecture.spacing, components)
+    step = flow_of(prior, architecture.spacing, components)
     shape = architecture.variables, 1, architecture.y, architecture.x
     return DynamicsPrior(step, torch.zeros(shape), torch.ones(shape))
 

@@ -11,7 +11,8 @@ import numpy as np
 from xr4dvar.arguments import check_count
 from xr4dvar.errors import InputError, Problems
 from xr4dvar.methods.base import Parameters
-from xr4dvar.methods.dynamics import Dynamics, check_scheme, flow_of
+from xr4dvar.methods.dynamics import Dynamics, check_scheme, flow_of, is_dynamics
+from xr4dvar.methods.own_dynamics import TriesStates
 
 if TYPE_CHECKING:
     from xr4dvar.dynamics.integrators import Flow, Step
@@ -114,7 +115,7 @@ class Corrected:
     learned: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if self.components is None and isinstance(self.known, Dynamics):
+        if self.components is None and is_dynamics(self.known):
             object.__setattr__(self, "components", self.known.components)
 
     @property
@@ -126,7 +127,15 @@ class Corrected:
         """Note every setting that cannot be used."""
         check_count("hidden", self.hidden, problems)
         _check_components(self.components, problems)
-        self.known.check(problems)
+        if is_dynamics(self.known):
+            self.known.check(problems)
+        else:
+            problems.add(f"known is {self.known!r}", "give a model, such as xr4dvar.Lorenz63()")
+
+    def check_states(self, size: int, spacing: float, problems: Problems) -> None:
+        """Note what goes wrong with the known model."""
+        if isinstance(self.known, TriesStates):
+            self.known.check_states(size, spacing, problems)
 
     def flow(self, interval: float, substeps: int) -> Step:
         """Give the map from states (..., n) to those an interval later: at first, as known."""

@@ -19,10 +19,11 @@ from xr4dvar.methods.base import (
     Window,
     check_method,
 )
-from xr4dvar.methods.dynamics import Dynamics, check_chain
+from xr4dvar.methods.dynamics import Dynamics, is_dynamics
 from xr4dvar.methods.fourdvarnet_checks import default_patch
 from xr4dvar.methods.learned_dynamics import learns
 from xr4dvar.methods.linear_interpolation import LinearInterpolation
+from xr4dvar.methods.states import check_chain
 from xr4dvar.methods.static_priors import AutoEncoder, Denoiser, EOFs
 from xr4dvar.methods.training_data import TrainingData
 from xr4dvar.methods.training_options import Training
@@ -188,16 +189,17 @@ class Variational:
 
 def _check_prior(method: Variational, grid: Grid, names: Sequence[str], problems: Problems) -> None:
     prior: object = method.prior
-    if isinstance(prior, type) or not isinstance(prior, EOFs | AutoEncoder | Denoiser | Dynamics):
+    if not (isinstance(prior, EOFs | AutoEncoder | Denoiser) or is_dynamics(prior)):
         fix = "give a prior, such as xr4dvar.EOFs(modes=10), xr4dvar.AutoEncoder() or a model"
         problems.add(f"prior is {prior!r}", fix)
         return
-    prior.check(problems)
-    if isinstance(prior, Dynamics):
-        if learns(prior):
-            what = f"Variational takes {type(prior).__name__} as it is, and would not learn it"
-            problems.add(what, "use FourDVar or FourDVarNet, or a model with known parameters")
-        check_chain(prior, grid, names, problems)
+    if isinstance(prior, EOFs | AutoEncoder | Denoiser):
+        prior.check(problems)
+        return
+    if learns(prior):
+        what = f"Variational takes {type(prior).__name__} as it is, and would not learn it"
+        problems.add(what, "use FourDVar or FourDVarNet, or a model with known parameters")
+    check_chain(prior, grid, names, problems)
 
 
 def _check_variances(method: Variational, names: Sequence[str], problems: Problems) -> None:

@@ -8,8 +8,9 @@ import numpy as np
 import torch
 
 from xr4dvar.methods.base import FitOptions, Parameters
-from xr4dvar.methods.dynamics import Dynamics
+from xr4dvar.methods.dynamics import is_dynamics
 from xr4dvar.methods.fourdvarnet_checks import layout_grid
+from xr4dvar.methods.states import spacing_of
 from xr4dvar.methods.static_priors import AutoEncoder, Denoiser, EOFs
 from xr4dvar.methods.training_data import TrainingData
 from xr4dvar.methods.training_windows import whole_windows
@@ -40,7 +41,7 @@ def fit_variational(method: Variational, data: TrainingData, options: FitOptions
         "shape": list(windows.shape[1:]),
         "grid": layout_grid(data.grid),
         "wraps": "x" in data.grid.roles and data.grid["x"].period is not None,
-        "spacing": data.grid["time"].spacing if "time" in data.grid.roles else 1.0,
+        "spacing": spacing_of(data.grid, method.prior) if is_dynamics(method.prior) else 1.0,
         "places": _places(data),
     }
     weights: dict[str, np.ndarray] = {}
@@ -76,7 +77,7 @@ def _errors(
     if method.prior_error_variance is None:
         parts = torch.from_numpy(held_out).split(AT_ONCE)
         squares = torch.cat([(part - prior(part, None)) ** 2 for part in parts])
-        if isinstance(method.prior, Dynamics):
+        if is_dynamics(method.prior):
             squares = squares[:, :, 1:]  # of the first time it says nothing
         variance = squares.mean((0, 2, 3, 4)).clamp(min=LEAST_ERROR).numpy()
         found["prior_error_variance"] = variance * arrays["spread"].ravel() ** 2

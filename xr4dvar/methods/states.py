@@ -1,0 +1,60 @@
+"""Data as states that a model leads from one to the next: all that is there at one time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from xr4dvar.errors import Problems
+from xr4dvar.labels import Grid
+from xr4dvar.methods.dynamics import Dynamics
+from xr4dvar.methods.own_dynamics import TriesStates
+
+__all__ = ["check_chain", "check_even", "components", "spacing_of"]
+
+
+def components(grid: Grid, names: Sequence[str]) -> int:
+    """Numbers of a state: variables times cells."""
+    return len(names) * math.prod(grid[role].size for role in grid.roles if role != "time")
+
+
+def spacing_of(grid: Grid, dynamics: Dynamics) -> float:
+    """Time between states of the data; where there is one state, a step of the model."""
+    return grid["time"].spacing if grid["time"].size > 1 else dynamics.dt
+
+
+def check_chain(dynamics: Dynamics, grid: Grid, names: Sequence[str], problems: Problems) -> bool:
+    """Note what keeps a model from leading from one state of the data to the next.
+
+    Returns
+    -------
+    bool
+        Whether the data have the model's components.
+    """
+    before = len(problems.found)
+    dynamics.check(problems)
+    check_even(grid, "a model", problems)
+    size, wanted = components(grid, names), dynamics.components
+    if wanted is None or wanted == size:
+        if len(problems.found) == before and isinstance(dynamics, TriesStates):
+            dynamics.check_states(size, spacing_of(grid, dynamics), problems)
+        return True
+    problems.add(
+        f"{type(dynamics).__name__} has {wanted} components, the data's state {size}",
+        'name the dimension that holds them, dims={"x": "component"}, '
+        "or give a Dataset of one variable a component",
+    )
+    return False
+
+
+def check_even(grid: Grid, who: str, problems: Problems) -> None:
+    """Note times that are not there, or not evenly spaced."""
+    if "time" not in grid.roles:
+        problems.add("the data have no time axis", "name it, dims={'time': ...}")
+    elif not grid["time"].uniform:
+        name = grid["time"].name
+        problems.add(
+            f"{name!r} is not evenly spaced, and {who} goes on in even steps",
+            f"put the observations on a finer, even axis: obs.reindex({name}=...) "
+            "leaves the times between without observations",
+        )
