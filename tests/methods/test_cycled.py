@@ -131,7 +131,8 @@ def test_series_that_the_model_does_not_get_through_are_named():
     obs = ds.obs.copy()
     obs[1, 40:] = 1e200 * obs[1, 40:]
     model = xv.ODE(lambda x: 1e-9 * x**3 - x, 0.01)
-    method = xv.Cycled(xv.FourDVar(model, 1.0, starts=1, climate=50), window=20, shift=10)
+    known = {"background_state": [0.0, 0.0, 0.0], "background_error_variance": 100.0}
+    method = xv.Cycled(xv.FourDVar(model, 1.0, starts=1, **known), window=20, shift=10)
     with pytest.raises(xv.InputError, match=r"out of bounds in 1 of 3 windows \(.isel\(window=1\)"):
         obs.fourdvar.reconstruct(method)
 

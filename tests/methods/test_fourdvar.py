@@ -13,8 +13,8 @@ import xarray as xr
 import xr4dvar as xv
 from xr4dvar.labels import find_axes, make_grid
 from xr4dvar.methods import Parameters, Patches
+from xr4dvar.methods.assimilation import Assimilation, best
 from xr4dvar.methods.fourdvar_ensemble import nearest_minimum
-from xr4dvar.methods.fourdvar_solve import Assimilation, best
 
 MODEL = xv.Lorenz63(dt=0.02)
 
@@ -90,6 +90,32 @@ def test_members_of_a_linear_model_are_a_sample_of_the_posterior():
     white = ((members - exact.variable) / exact.variable_error).stack(s=("member", "window"))
     np.testing.assert_allclose(white.mean("s").values, 0, atol=0.06)
     np.testing.assert_allclose(white.std("s").values, 1, atol=0.06)
+
+
+@pytest.mark.parametrize("variance", [2.0, [2.0, 3.0], [[2.0, 0.5], [0.5, 3.0]]])
+def test_a_given_background_is_weighed_with_the_observations(variance):
+    """Of a state that stays as it is the analysis is the mean of b and y by their precisions."""
+    coords = {"time": [0.0, 1.0], "component": ["u", "v"]}
+    obs = xr.DataArray([[1.0, 2.0], [np.nan, np.nan]], coords, ("time", "component"))
+    b, r = np.array([-1.0, 0.5]), np.diag([0.5, 0.5])
+    background = {"background_state": b.tolist(), "background_error_variance": variance}
+    method = xv.FourDVar(xv.StepMap(lambda x: x, dt=1.0), 0.5, **background, climate=50)
+    where = {"dims": {"x": "component"}}
+    maps = obs.fourdvar.reconstruct(method, error=True, **where)
+    matrix = np.diag(np.broadcast_to(variance, 2)) if np.ndim(variance) < 2 else np.array(variance)
+    gain = matrix @ np.linalg.inv(matrix + r)
+    expected, covariance = b + gain @ (obs.values[0] - b), matrix - gain @ matrix
+    np.testing.assert_allclose(maps["variable"], [expected, expected], atol=1e-6)
+    np.testing.assert_allclose(maps["variable_error"][1], covariance.diagonal() ** 0.5, rtol=1e-6)
+    members = xr.concat([obs] * 300, "window").fourdvar.reconstruct(method, ensemble=3, **where)
+    white = (members.values - expected) / covariance.diagonal() ** 0.5
+    assert abs(float(white.mean())) < 0.1
+    assert 0.9 < float(white.std()) < 1.1
+
+
+def test_a_climate_of_too_few_states_is_said(ds):
+    with pytest.raises(xv.InputError, match=r"climate's 2 states differ in 1 directions.*larger"):
+        ds.obs.fourdvar.reconstruct(assimilation(climate=2))
 
 
 def test_members_follow_from_their_seed_whatever_the_chunks(ds):
@@ -218,7 +244,7 @@ def test_the_unobserved_truth_is_not_looked_at(ds, q):
     order = ("window", "time", "component")
     y, truth = (a[:2].transpose(*order).values[:, None, :, None] for a in (ds.obs, ds.truth))
     batch = solver.batch(Patches(y, {}))
-    before = (0, 0, 0, 0, method.spin_up, 0)
+    before = (0, 0, 0, 0, method.spin_up_times, 0)
     padded = torch.nn.functional.pad(torch.from_numpy(truth.copy()), before)
     noise = 100 * torch.randn(padded.shape, dtype=padded.dtype)
     found = [
@@ -310,6 +336,14 @@ def test_a_window_without_observations_is_said(ds, caplog):
         (xv.FourDVar(xv.Lorenz63(), {"x": 1.0}), "no numbers; fix: give a variance"),
         (xv.FourDVar(xv.ODE(3, dt=0.1), 1.0), "tendency is 3, not a function"),
         (xv.FourDVar(xv.Lorenz63(), 1.0, starts=0), "starts is 0"),
+        (xv.FourDVar(xv.Lorenz63(), 1.0, background_state=[0, 0, 0]), "give both, or neither"),
+        (xv.FourDVar(xv.Lorenz63(), 1.0, background_error_variance=1.0), "is given without"),
+        (
+            xv.FourDVar(
+                xv.Lorenz63(), 1.0, background_state=[0, 0], background_error_variance=[1, 2]
+            ),
+            r"(?s)error_variance has shape \(2,\).*finite number for each of the 3 components",
+        ),
         (xv.FourDVar(xv.ODE(lambda x: x[..., :1], 0.01), 1.0), "gives states of shape"),
         (xv.FourDVar(xv.ODE(lambda x: x**3, 0.1), 1.0), "runs out of bounds"),
     ],

@@ -12,9 +12,9 @@ from xr4dvar.batch import Batch
 from xr4dvar.chain import from_states, to_states
 from xr4dvar.dynamics import trajectory
 from xr4dvar.errors import LostPatches
+from xr4dvar.methods.assimilation import Assimilation, best
 from xr4dvar.methods.base import Parameters, Patches, Solver
 from xr4dvar.methods.device import choose_device
-from xr4dvar.methods.fourdvar_solve import Assimilation, best
 from xr4dvar.types import FloatArray
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Cycling:
         window, times = self.method.window, patches.y.shape[2]
         filtered = self.method.estimate == "filtered"
         whole = self.assimilation.batch(patches)
-        spin_up = self.assimilation.method.spin_up  # of the first window alone
+        spin_up = self.assimilation.method.spin_up_times  # of the first window alone
         batch = _times(whole, 0, spin_up + window)
         x = self.assimilation.analysis(batch)
         found = [self._with_errors(batch, x, spin_up)] if filtered else []

@@ -63,17 +63,22 @@ class FourDVar:
         First guesses for each window.
     steps : int
         Most steps of each descent.
-    spin_up : int
-        Times by which the model runs before each window: the climate's mean and covariance are
-        what is known then, so that the window itself begins with a state that the model leads to
-        (on its attractor). 0 where b is said to hold at the first time.
+    spin_up : int, optional
+        Times by which the model runs before each window: b and B are what is known then, so that
+        the window itself begins with a state that the model leads to (on its attractor). Default:
+        0 where b is given, which holds at the first time of a window then, else 20.
     climate : int
-        States of the free run that b and B, mean and covariance of the climate, are taken from;
-        with `fit` and a target they are those of the target.
+        States of the free run that the climate is taken from; with `fit` and a target they are
+        those of the target, and where b and B are given, and no target, they are drawn from these.
     estimate : bool
         Whether `fit` finds the factors of R and, where it is given, of Q that make the
         observations likeliest, with expectation and maximisation in turn; the given ones are the
         first guesses. ``model.history`` has them by iteration.
+    background_state : sequence of float, optional
+        b: what is known of a state before any observation, a number for each component. Default:
+        the mean of the climate.
+    background_error_variance : float, sequence of float or matrix, optional
+        B: variance of the errors of b, given with it. Default: the covariance of the climate.
 
     References
     ----------
@@ -96,9 +101,11 @@ class FourDVar:
     model_error_variance: Variances | None = None
     starts: int = 5
     steps: int = 100
-    spin_up: int = 20
+    spin_up: int | None = None
     climate: int = 2000
     estimate: bool = False
+    background_state: Sequence[float] | None = None
+    background_error_variance: Variances | None = None
 
     background: ClassVar[None] = None
 
@@ -107,6 +114,12 @@ class FourDVar:
         """Whether observations may have variances of their own: not where R is a matrix."""
         return np.ndim(self.error_variance) < 2
 
+    @property
+    def spin_up_times(self) -> int:
+        """Times before a window, with their default."""
+        usual = 20 if self.background_state is None else 0
+        return usual if self.spin_up is None else self.spin_up
+
     def check(self, grid: Grid, names: Sequence[str]) -> None:
         """Raise one `InputError` if model, variances or time axis cannot be used."""
         from xr4dvar.covariance.matrix import CovarianceMatrix
@@ -114,7 +127,8 @@ class FourDVar:
         problems = Problems()
         for name in ("starts", "steps", "climate"):
             check_count(name, getattr(self, name), problems)
-        check_count("spin_up", self.spin_up, problems, least=0)
+        if self.spin_up is not None:
+            check_count("spin_up", self.spin_up, problems, least=0)
         check_flag("estimate", self.estimate, problems)
         if not is_dynamics(self.dynamics):
             fix = "give a model, such as xr4dvar.Lorenz63() or xr4dvar.ODE(f, dt)"
@@ -122,19 +136,38 @@ class FourDVar:
             problems.raise_if_any()
         if check_chain(self.dynamics, grid, names, problems):
             size = components(grid, names)
-            for name in ("error_variance", "model_error_variance"):
+            for name in ("error_variance", "model_error_variance", "background_error_variance"):
                 if (value := getattr(self, name)) is not None:
                     with problems.collect():
                         CovarianceMatrix(value, size, name)
+            self._check_background(size, problems)
         problems.raise_if_any()
+
+    def _check_background(self, size: int, problems: Problems) -> None:
+        state, variance = self.background_state, self.background_error_variance
+        if (state is None) != (variance is None):
+            given, missing = "background_state", "background_error_variance"
+            if state is None:
+                given, missing = missing, given
+            problems.add(f"{given} is given without {missing}", "give both, or neither")
+        if state is None:
+            return
+        try:
+            numbers = np.asarray(state, dtype=np.float64)
+        except (TypeError, ValueError):
+            numbers = np.zeros(0)
+        if numbers.shape != (size,) or not np.isfinite(numbers).all():
+            what = f"background_state is {state!r}"
+            problems.add(what, f"give a finite number for each of the {size} components")
 
     def known(self, grid: Grid, names: Sequence[str]) -> Parameters | None:
         """Give the climate of a free run, unless the model, R or Q are to be found."""
         if learns(self.dynamics) or self.estimate:
             return None
-        from xr4dvar.methods.fourdvar_solve import run_freely
+        from xr4dvar.methods.fourdvar_solve import states_beforehand
 
-        return run_freely(self, spacing_of(grid, self.dynamics), components(grid, names), seed=0)
+        spacing = spacing_of(grid, self.dynamics)
+        return states_beforehand(self, spacing, components(grid, names), seed=0)
 
     def windows(self, grid: Grid, parameters: Parameters) -> dict[Role, Window]:
         """Give the whole of time and of the state."""
@@ -156,7 +189,7 @@ class FourDVar:
 
     def _fit_model(self, data: TrainingData, options: FitOptions) -> Parameters:
         """Find what the dynamics learn, and their climate."""
-        from xr4dvar.methods.fourdvar_solve import run_freely, states_of
+        from xr4dvar.methods.fourdvar_solve import states_beforehand, states_of
 
         if learns(self.dynamics):
             from xr4dvar.methods.fourdvar_identify import identify_dynamics
@@ -164,8 +197,8 @@ class FourDVar:
             return identify_dynamics(self, data, options)
         if data.supervised:
             return states_of(self, data, options.seed)
-        spacing = spacing_of(data.grid, self.dynamics)
-        return run_freely(self, spacing, components(data.grid, data.names), options.seed)
+        spacing, size = spacing_of(data.grid, self.dynamics), components(data.grid, data.names)
+        return states_beforehand(self, spacing, size, options.seed)
 
     def solver_for(self, parameters: Parameters, device: str) -> Solver:
         """Give the function that completes windows."""

@@ -13,9 +13,9 @@ from torch import Tensor
 from xr4dvar.batch import Batch
 from xr4dvar.chain import from_states
 from xr4dvar.covariance.matrix import CovarianceMatrix
+from xr4dvar.methods.assimilation import Assimilation, best, check_found
 from xr4dvar.methods.base import EnsembleSolver, Parameters, Patches
 from xr4dvar.methods.device import choose_device
-from xr4dvar.methods.fourdvar_solve import Assimilation, best, check_found
 from xr4dvar.types import FloatArray
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def _perturbed(
         return covariance.colour(torch.from_numpy(z).to(batch.y.device))
 
     batch = batch.perturbed(from_states(noise(assimilation.error, length), batch.y))
-    initial = assimilation.climate.mean + noise(assimilation.background, 1)[:, 0]
+    initial = assimilation.background_state + noise(assimilation.background, 1)[:, 0]
     model_error = assimilation.model_error
     forcing = None if model_error is None else noise(model_error, length - 1)
     return replace(batch, initial=initial, forcing=forcing)

@@ -18,10 +18,11 @@ from xr4dvar.dynamics.identification import Segments, horizon, identify, learned
 from xr4dvar.dynamics.integrators import trajectory
 from xr4dvar.dynamics.regression import regress
 from xr4dvar.errors import InputError
+from xr4dvar.methods.assimilation import Assimilation
 from xr4dvar.methods.base import FitOptions, Parameters, Patches
 from xr4dvar.methods.climate import free_run
 from xr4dvar.methods.dynamics import Dynamics, flow_of
-from xr4dvar.methods.fourdvar_solve import Assimilation, states_of
+from xr4dvar.methods.fourdvar_solve import states_of
 from xr4dvar.methods.learned_dynamics import to_arrays
 from xr4dvar.methods.states import spacing_of
 from xr4dvar.methods.training_data import BlockBox, TrainingData

@@ -20,9 +20,9 @@ from xr4dvar.chain import (
     to_states,
 )
 from xr4dvar.errors import InputError
+from xr4dvar.methods.assimilation import Assimilation
 from xr4dvar.methods.base import FitOptions, Parameters, Patches
 from xr4dvar.methods.device import choose_device
-from xr4dvar.methods.fourdvar_solve import Assimilation
 from xr4dvar.methods.training_data import BlockBox, TrainingData
 from xr4dvar.solvers import GaussNewton
 from xr4dvar.solvers.block_tridiagonal import joint_marginals
