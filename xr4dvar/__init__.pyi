@@ -24,6 +24,7 @@ from .methods import (
     QuadraticODE,
     StepMap,
     Training,
+    TwoScale,
     Variational,
 )
 from .model import Model
@@ -56,6 +57,7 @@ __all__ = [
     "QuadraticODE",
     "StepMap",
     "Training",
+    "TwoScale",
     "Variational",
     "__version__",
     "cost_curve",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,8 @@ from xr4dvar.perturbation import check_variance
 from xr4dvar.types import FloatArray, IntArray, Role
 
 __all__ = ["Output", "PatchWork"]
+
+log = logging.getLogger("xr4dvar")
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,7 @@ class PatchWork:
         """Solve patches (n, *patch_shape) of every field; give (n, n_out, *patch_shape)."""
         domain = patches[-1] if self.has_domain else None
         given = self.given(patches, origins)
+        self._say_empty(given)
         with self.naming(origins):
             result = np.concatenate(self._solve(given), axis=1)
         result = np.ascontiguousarray(result).reshape(-1, self.n_out, *patches[0].shape[1:])
@@ -102,15 +106,31 @@ class PatchWork:
         try:
             yield
         except LostPatches as lost:
-            names = self.grid.axes.batch
             rows = sorted({row % len(origins) for row in lost.rows})  # of members: the same again
-            places = [
-                ", ".join(f"{name}={n}" for name, n in zip(names, origins[row], strict=False))
-                for row in rows[:3]
-            ]
-            where = f" (.isel({'), .isel('.join(places)}){' ...' if len(rows) > 3 else ''})"
-            what = lost.problems[0][0] + (where if names else "")
+            what = lost.problems[0][0] + self._places(rows, origins)
             raise InputError([(what, lost.fix)]) from lost
+
+    def _places(self, rows: Sequence[int], origins: IntArray) -> str:
+        """Where some patches of a batch are, as a user would select them."""
+        names = self.grid.axes.batch
+        places = [
+            ", ".join(f"{name}={n}" for name, n in zip(names, origins[row], strict=False))
+            for row in rows[:3]
+        ]
+        more = " ..." if len(rows) > 3 else ""
+        return f" (.isel({'), .isel('.join(places)}){more})" if names else ""
+
+    def _say_empty(self, given: Patches) -> None:
+        """Warn of whole windows in which nothing was observed: patches of maps may well be so."""
+        windows = self.model.method.windows(self.grid, self.model.parameters)
+        if any(windows[role].patch < self.grid[role].size for role in self.grid.roles):
+            return
+        empty = np.flatnonzero(np.isnan(given.y).all((1, 2, 3, 4))).tolist()
+        if empty and given.origins is not None:
+            log.warning(
+                "%d of %d windows have no observation%s: their maps are what is known beforehand",
+                len(empty), len(given.y), self._places(empty, given.origins),
+            )  # fmt: skip
 
     def _solve(self, given: Patches) -> list[FloatArray]:
         """Fields (n, V, T, Y, X) one after the other."""

@@ -172,7 +172,9 @@ def as_model(obs: Labelled, model: Model | Method, inputs: Inputs) -> Model:
         raise InputError(
             [(what, f"model = obs.fourdvar.fit({name}(...)), then reconstruct(model)")]
         )
-    return Model(model, parameters, variables_signature(obs), inputs.grid.signature())
+    background = None if model.background is None else as_model(obs, model.background, inputs)
+    variables, grid = variables_signature(obs), inputs.grid.signature()
+    return Model(model, parameters, variables, grid, background=background)
 
 
 def _check_patch(model: Model, grid: Grid, problems: Problems) -> None:
@@ -188,10 +190,11 @@ def _check_patch(model: Model, grid: Grid, problems: Problems) -> None:
 
 def _check_error(obs: Labelled, model: Model | Method, problems: Problems) -> None:
     method = model.method if isinstance(model, Model) else model
-    if not isinstance(method, KnowsError):
+    if not isinstance(method, KnowsError) or not getattr(method, "knows_error", True):
         problems.add(
             f"{type(method).__name__} does not know the error of its maps",
-            "leave error=True out, or use OptimalInterpolation or FourDVar",
+            "use ensemble=20, or OptimalInterpolation, FourDVar or, of EOFs or an AutoEncoder, "
+            "Variational with control='latent'",
         )
     check_error_names(obs, problems)
 

@@ -318,7 +318,7 @@ def test_a_window_without_observations_is_said(ds, caplog):
     empty = ds.obs.where(ds.window != 2)
     with caplog.at_level(logging.WARNING, "xr4dvar"):
         maps = empty.fourdvar.reconstruct(assimilation())
-    assert "1 windows have no observation" in caplog.text
+    assert "1 of 8 windows have no observation (.isel(window=2)): their maps are" in caplog.text
     assert np.isfinite(maps.values).all()
 
 

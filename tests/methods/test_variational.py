@@ -60,6 +60,56 @@ def test_observations_of_their_own_variance(ds, latent):
     np.testing.assert_allclose(maps, expected, atol=1e-3)
 
 
+def test_components_of_their_own_variance(ds, latent):
+    """As if the variance of each observation had been given."""
+    own = replace(LATENT, error_variance=[0.1, 2.0])
+    maps = ds.obs.fourdvar.reconstruct(ds.obs.fourdvar.fit(own, ds.truth))
+    variance = xr.where(ds.component == "u", 0.1, 2.0).broadcast_like(ds.obs)
+    expected = ds.obs.fourdvar.reconstruct(latent, error_variance=variance)
+    np.testing.assert_allclose(maps, expected, atol=1e-4)
+
+
+def test_the_error_is_that_of_optimal_interpolation():
+    """Of truths that are made of modes and of what they lack, at all cells alike."""
+    ds, q = walks(400), 0.05
+    generator = np.random.default_rng(1)
+    mean, e, variances = eofs_of(ds.truth, 6)
+    made = mean + (generator.normal(size=(400, 6)) * variances**0.5) @ e.T
+    made = made + q**0.5 * generator.normal(size=made.shape)
+    truth = ds.truth.copy(data=made.reshape(ds.truth.shape))
+    noise = R**0.5 * generator.normal(size=truth.shape)
+    obs = (truth + noise).where(ds.obs.notnull()).rename("obs")
+    model = ds.obs.fourdvar.fit(LATENT, ds.truth)
+    maps = obs.fourdvar.reconstruct(model, error=True)
+    b = e * variances @ e.T
+    for y, found in zip(flat(obs)[:20], flat(maps.obs_error)[:20], strict=True):
+        seen = np.isfinite(y)
+        h = np.eye(24)[seen]
+        gain = b @ h.T @ np.linalg.inv(h @ b @ h.T + (R + q) * np.eye(seen.sum()))
+        # of x = D z + e the map is D z; e is in the observations too
+        rest = np.eye(24) - gain @ h
+        expected = rest @ (b + q * np.eye(24)) @ rest.T + R * gain @ gain.T
+        np.testing.assert_allclose(found, expected.diagonal() ** 0.5, rtol=1e-5)
+    white = (maps.obs - truth) / maps.obs_error
+    assert 0.95 < float((white**2).mean()) ** 0.5 < 1.05
+
+
+def test_the_error_of_a_network_is_a_laplace_approximation(l63, fitted):
+    method = replace(fitted["auto-encoder"].method, control="latent", steps=100)
+    model = l63.obs.fourdvar.fit(method, l63.truth)
+    maps = l63.obs[:12].fourdvar.reconstruct(model, error=True)
+    members = l63.obs[:12].fourdvar.reconstruct(model, ensemble=40)
+    lacking = model.arrays["prior_error_variance"]  # which members do not show
+    ratio = (members.var("member") + lacking).mean() / (maps.obs_error**2).mean()
+    assert 0.7 < float(ratio) < 1.4
+
+
+def test_states_alone_have_no_error(ds):
+    model = ds.obs.fourdvar.fit(xv.Variational(xv.EOFs(3), R), ds.truth)
+    with pytest.raises(xv.InputError, match="Variational does not know the error"):
+        ds.obs.fourdvar.reconstruct(model, error=True)
+
+
 @pytest.mark.parametrize(("solver", "steps"), [("lbfgs", 200), ("fixed_point", 3000)])
 def test_of_states_it_is_the_least_squares_fit_of_the_modes(ds, solver, steps):
     """Seen values lie between fit and observation, as their variances say."""
@@ -112,6 +162,7 @@ PRIORS = {
     "auto-encoder": xv.AutoEncoder(3, hidden=6, training=SHORT),
     "denoiser": xv.Denoiser(widths=(24, 32), training=SHORT),
     "model": xv.Lorenz63(dt=0.05),
+    "two scales": xv.TwoScale(width=16, training=replace(SHORT, steps=300)),
 }
 
 
@@ -187,6 +238,17 @@ def test_of_a_linear_model_it_is_weak_constraint_4dvar():
         np.testing.assert_allclose(x, np.linalg.solve(hessian, np.where(seen, y, 0) / R), atol=1e-2)
 
 
+def test_a_known_model_needs_no_target(l63, fitted):
+    """Only the units of the descent are those of a free run; the cost is the same."""
+    q = [0.05, 0.05, 0.05]
+    method = xv.Variational(xv.Lorenz63(dt=0.05), 1.0, q, steps=400)
+    models = [method, l63.obs.fourdvar.fit(method), l63.obs.fourdvar.fit(method, l63.truth)]
+    maps = [l63.obs[:10].fourdvar.reconstruct(model).drop_attrs() for model in models]
+    xr.testing.assert_identical(maps[0], maps[1])
+    near = abs(maps[0] - maps[2]).max(("time", "component")) < 0.1
+    assert int(near.sum()) >= 8  # of ten: two descents may come to other minima
+
+
 @pytest.fixture(scope="module")
 def map_model(obs, waves) -> xv.Model:
     method = xv.Variational(xv.EOFs(4), 1e-4, control="latent", patch=6)
@@ -236,7 +298,9 @@ def test_a_prior_of_whole_maps_is_for_its_places_only(obs, map_model):
         ({"prior": xv.Denoiser(widths=())}, r"widths is \(\)"),
         ({"error_variance": -1.0}, "error_variance is -1.0; fix: use a number above 0"),
         ({"error_variance": None}, "error_variance is None"),
-        ({"error_variance": [1.0, 2.0]}, "error_variance has 2 numbers, the data 1 variables"),
+        ({"error_variance": [1.0, 2.0, 3.0]}, "error_variance has 3 numbers, the data have 2"),
+        ({"prior": xv.TwoScale(width=0, training=1)}, r"width is 0(.|\n)*training is 1"),
+        ({"prior": xv.TwoScale(), "control": "latent"}, "TwoScale has no code to control"),
         ({"prior_error_variance": 0.0}, "prior_error_variance is 0.0"),
         ({"control": "code"}, "control is 'code'; fix: use one of 'state', 'latent'"),
         ({"solver": "newton"}, "solver is 'newton'"),

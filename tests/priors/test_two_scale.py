@@ -6,14 +6,14 @@ import pytest
 import torch
 
 from xr4dvar.layout import Layout
-from xr4dvar.priors import TwoScale
+from xr4dvar.priors import TwoScalePrior
 
 SIZES = [(8, 8), (9, 7), (5, 11), (3, 2)]
 
 
 def make(context=0, factor=4, reach=1):
     torch.manual_seed(0)
-    return TwoScale(state=4, context=context, hidden=8, factor=factor, reach=reach).double()
+    return TwoScalePrior(state=4, context=context, hidden=8, factor=factor, reach=reach).double()
 
 
 def random_state(*shape, seed=1):
@@ -45,7 +45,7 @@ def test_no_state_of_a_series_sees_itself(layout):
     """Nor the others that are channels of the same place."""
     torch.manual_seed(0)
     x = random_state(1, 1, 12, 1, 5)
-    prior = TwoScale(layout.channels(x.shape[1:]), 0, 6, layout, factor=3, reach=1).double()
+    prior = TwoScalePrior(layout.channels(x.shape[1:]), 0, 6, layout, factor=3, reach=1).double()
     matrix = torch.autograd.functional.jacobian(lambda x: prior(x, None), x)[0, 0, :, 0, :, 0, 0]
     matrix = matrix[..., 0, :]  # (time, x, time, x)
     time = torch.arange(12)

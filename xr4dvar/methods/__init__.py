@@ -29,7 +29,7 @@ from xr4dvar.methods.learned_dynamics import Corrected, QuadraticODE
 from xr4dvar.methods.linear_interpolation import LinearInterpolation
 from xr4dvar.methods.optimal_interpolation import OptimalInterpolation
 from xr4dvar.methods.own_dynamics import ODE, StepMap
-from xr4dvar.methods.static_priors import AutoEncoder, Denoiser, EOFs
+from xr4dvar.methods.static_priors import AutoEncoder, Denoiser, EOFs, TwoScale
 from xr4dvar.methods.training_options import Training
 from xr4dvar.methods.variational import Variational
 
@@ -64,6 +64,7 @@ __all__ = [
     "Solver",
     "StepMap",
     "Training",
+    "TwoScale",
     "Variational",
     "Window",
     "check_method",

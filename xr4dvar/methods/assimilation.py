@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -32,8 +31,6 @@ if TYPE_CHECKING:
     from xr4dvar.methods.fourdvar import FourDVar
 
 __all__ = ["Assimilation", "Stage", "best", "check_found"]
-
-log = logging.getLogger("xr4dvar")
 
 #: Model errors of the first stages, as shares of the variance of a step's change of the state.
 RELAXATION = (1.0, 0.3, 0.1, 0.03, 0.01, 3e-3, 1e-3, 3e-4, 1e-4)
@@ -268,9 +265,6 @@ def _loose(
 def _batch(patches: Patches, error: CovarianceMatrix, place: torch.device) -> Batch:
     """Observations; where their variances are given one by one, those set the weights."""
     batch = Batch.from_gappy(torch.as_tensor(patches.y, dtype=torch.float64, device=place))
-    empty = int((batch.weight.flatten(1).sum(1) == 0).sum())
-    if empty:
-        log.warning("%d windows have no observation: their maps come from the climate alone", empty)
     if patches.error_variance is None:
         return batch
     own = torch.as_tensor(patches.error_variance, dtype=torch.float64, device=place)

@@ -30,6 +30,7 @@ __all__ = [
     "PriorName",
     "SolverName",
     "check_fourdvarnet",
+    "check_variances",
     "default_patch",
     "layout_grid",
 ]
@@ -75,7 +76,9 @@ def check_fourdvarnet(method: FourDVarNet, grid: Grid, names: Sequence[str]) -> 
         problems.add("solver is 'recurrent', which is one of series", "use 'unet'")
     _check_prior(method, grid, names, problems)
     _check_losses(method, problems)
-    _check_variances(method, grid, names, problems)
+    for name in ("error_variance", "model_error_variance"):
+        if (value := getattr(method, name)) is not None:
+            check_variances(name, value, grid, names, problems)
     _check_windows(method, grid, problems)
     training: object = method.training
     if isinstance(training, Training):
@@ -165,22 +168,19 @@ def _check_losses(method: FourDVarNet, problems: Problems) -> None:
         problems.add("the weights of all losses are 0", "give at least one a positive weight")
 
 
-def _check_variances(
-    method: FourDVarNet, grid: Grid, names: Sequence[str], problems: Problems
+def check_variances(
+    name: str, value: object, grid: Grid, names: Sequence[str], problems: Problems
 ) -> None:
+    """Note variances that are not positive, or neither one for all nor one for each."""
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        check_number(name, value, problems)
+        return
+    for number in value:
+        check_number(f"one of {name}", number, problems)
     size = components(grid, names) if layout_grid(grid) == "time" else len(names)
-    for name in ("error_variance", "model_error_variance"):
-        value: object = getattr(method, name)
-        if value is None:
-            continue
-        if not isinstance(value, Sequence) or isinstance(value, str):
-            check_number(name, value, problems)
-            continue
-        for number in value:
-            check_number(f"one of {name}", number, problems)
-        if len(value) != size:
-            what = f"{name} has {len(value)} numbers, the data have {size}"
-            problems.add(what, "give one number for all, or one a variable (of series: component)")
+    if len(value) != size:
+        what = f"{name} has {len(value)} numbers, the data have {size}"
+        problems.add(what, "give one number for all, or one a variable (of series: component)")
 
 
 def _check_windows(method: FourDVarNet, grid: Grid, problems: Problems) -> None:

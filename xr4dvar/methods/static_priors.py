@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from xr4dvar.arguments import check_count, is_count
 from xr4dvar.errors import Problems
 from xr4dvar.methods.training_options import Training
 
-__all__ = ["AutoEncoder", "Denoiser", "EOFs"]
+__all__ = ["AutoEncoder", "Denoiser", "EOFs", "StaticPrior", "TwoScale"]
 
 
 def _training() -> Training:
@@ -119,6 +120,44 @@ class Denoiser:
             problems.add(f"widths is {widths!r}", "use whole numbers, at least 1, such as (32, 64)")
         check_count("depth", self.depth, problems)
         _check_training(self.training, problems)
+
+
+@dataclass(frozen=True)
+class TwoScale:
+    """A Gibbs field: a likely state has values that those around them tell, on two scales.
+
+    A network predicts each place from its neighbours, near and far, and never sees the place
+    itself; Q is the variance of what it gets wrong. It is the network of
+    ``FourDVarNet(prior="two_scale")``, learned by itself from complete windows.
+
+    Parameters
+    ----------
+    width : int
+        Channels inside.
+    training : Training
+        How long and how fast to learn.
+
+    References
+    ----------
+    Fablet et al. 2021, https://doi.org/10.1029/2021MS002572
+
+    Examples
+    --------
+    >>> xv.TwoScale(width=16).width
+    16
+    """
+
+    width: int = 32
+    training: Training = field(default_factory=_training)
+
+    def check(self, problems: Problems) -> None:
+        """Note every setting that cannot be used."""
+        check_count("width", self.width, problems)
+        _check_training(self.training, problems)
+
+
+#: Priors that are learned from complete windows, whatever observes them.
+StaticPrior: TypeAlias = EOFs | AutoEncoder | Denoiser | TwoScale
 
 
 def _check_training(training: object, problems: Problems) -> None:

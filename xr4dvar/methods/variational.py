@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal, TypeAlias, get_args
 
-from xr4dvar.arguments import check_choice, check_count, check_number
+from xr4dvar.arguments import check_choice, check_count
 from xr4dvar.errors import InputError, Problems
 from xr4dvar.labels import Grid
 from xr4dvar.methods.base import (
@@ -20,11 +20,11 @@ from xr4dvar.methods.base import (
     check_method,
 )
 from xr4dvar.methods.dynamics import Dynamics, is_dynamics
-from xr4dvar.methods.fourdvarnet_checks import default_patch
+from xr4dvar.methods.fourdvarnet_checks import check_variances, default_patch
 from xr4dvar.methods.learned_dynamics import learns
 from xr4dvar.methods.linear_interpolation import LinearInterpolation
 from xr4dvar.methods.states import check_chain
-from xr4dvar.methods.static_priors import AutoEncoder, Denoiser, EOFs
+from xr4dvar.methods.static_priors import AutoEncoder, Denoiser, EOFs, StaticPrior
 from xr4dvar.methods.training_data import TrainingData
 from xr4dvar.methods.training_options import Training
 from xr4dvar.types import Role
@@ -54,14 +54,15 @@ class Variational:
 
     Parameters
     ----------
-    prior : EOFs, AutoEncoder, Denoiser or Dynamics
+    prior : EOFs, AutoEncoder, TwoScale, Denoiser or Dynamics
         Phi. Of a known model such as `Lorenz63`, ``Phi(x)_{t+1} = M(x_t)``. A `Denoiser` gives no
         Phi: it is the prior of the solver ``"plug_and_play"``.
     error_variance : float or sequence of float
-        R: variance of the observation errors, of all variables or each, in the data's units
-        squared.
+        R: variance of the observation errors, of all variables or each (of series: of each
+        component), in the data's units squared.
     prior_error_variance : float or sequence of float, optional
-        Q: variance of ``x - Phi(x)``. Default: that of the target's windows of validation.
+        Q: variance of ``x - Phi(x)``. Default: that of the target's windows of validation. With
+        a model and its Q there is nothing to learn, and `fit` is not needed.
     control : {"state", "latent"}
         What is looked for: the state, or the code of `EOFs` or an `AutoEncoder`.
     solver : {"lbfgs", "gauss_newton", "adam", "fixed_point", "plug_and_play"}, optional
@@ -91,7 +92,7 @@ class Variational:
     True
     """
 
-    prior: EOFs | AutoEncoder | Denoiser | Dynamics
+    prior: StaticPrior | Dynamics
     error_variance: float | Sequence[float]
     prior_error_variance: float | Sequence[float] | None = None
     control: Control = "state"
@@ -119,6 +120,11 @@ class Variational:
         return self.solver or usual
 
     @property
+    def knows_error(self) -> bool:
+        """Whether ``error=True`` can be asked for: of a state the cost alone may leave any."""
+        return self.control == "latent"
+
+    @property
     def step_count(self) -> int:
         """Most steps of the solver, with their default."""
         return self.steps or (20 if self.solver_name == "plug_and_play" else 200)
@@ -127,7 +133,7 @@ class Variational:
         """Raise one `InputError` if the configuration cannot be used on the grid."""
         problems = Problems()
         _check_prior(self, grid, names, problems)
-        _check_variances(self, names, problems)
+        _check_variances(self, grid, names, problems)
         check_choice("control", self.control, get_args(Control), problems)
         if self.solver is not None:
             check_choice("solver", self.solver, get_args(SolverName), problems)
@@ -141,8 +147,13 @@ class Variational:
                 self.background.check(grid, names)
         problems.raise_if_any()
 
-    def known(self, grid: Grid, names: Sequence[str]) -> None:
-        """Nothing is known without a target."""
+    def known(self, grid: Grid, names: Sequence[str]) -> Parameters | None:
+        """Give the climate of a free run, if the prior is a model and Q is given."""
+        if not is_dynamics(self.prior) or self.prior_error_variance is None:
+            return None
+        from xr4dvar.methods.variational_fit import known_model
+
+        return known_model(self, self.prior, grid, names)
 
     def patch_sizes(self, grid: Grid) -> dict[Role, int]:
         """Cells of a window along each axis of the grid."""
@@ -166,6 +177,8 @@ class Variational:
         """Learn the prior, and how wrong it is, from the target."""
         from xr4dvar.methods.variational_fit import fit_variational
 
+        if not data.supervised and (known := self.known(data.grid, data.names)) is not None:
+            return known
         return fit_variational(self, data, options)
 
     def solver_for(self, parameters: Parameters, device: str) -> Solver:
@@ -173,6 +186,15 @@ class Variational:
         from xr4dvar.methods.variational_solve import make_solver
 
         return make_solver(self, parameters, device)
+
+    def error_solver_for(self, parameters: Parameters, device: str) -> Solver:
+        """Give the function from windows to the standard deviations of their maps' errors.
+
+        With ``control="latent"``; exact where decoding is linear, as of `EOFs`.
+        """
+        from xr4dvar.methods.variational_error import make_error_solver
+
+        return make_error_solver(self, parameters, device)
 
     def ensemble_solver_for(self, parameters: Parameters, device: str) -> EnsembleSolver:
         """Give the function from windows to members of the posterior."""
@@ -189,11 +211,11 @@ class Variational:
 
 def _check_prior(method: Variational, grid: Grid, names: Sequence[str], problems: Problems) -> None:
     prior: object = method.prior
-    if not (isinstance(prior, EOFs | AutoEncoder | Denoiser) or is_dynamics(prior)):
+    if not (isinstance(prior, StaticPrior) or is_dynamics(prior)):
         fix = "give a prior, such as xr4dvar.EOFs(modes=10), xr4dvar.AutoEncoder() or a model"
         problems.add(f"prior is {prior!r}", fix)
         return
-    if isinstance(prior, EOFs | AutoEncoder | Denoiser):
+    if isinstance(prior, StaticPrior):
         prior.check(problems)
         return
     if learns(prior):
@@ -202,17 +224,12 @@ def _check_prior(method: Variational, grid: Grid, names: Sequence[str], problems
     check_chain(prior, grid, names, problems)
 
 
-def _check_variances(method: Variational, names: Sequence[str], problems: Problems) -> None:
-    for name in ("error_variance", "prior_error_variance"):
-        value = getattr(method, name)
-        if isinstance(value, tuple):
-            if len(value) != len(names):
-                what = f"{name} has {len(value)} numbers, the data {len(names)} variables"
-                problems.add(what, "give one number, or one for each variable")
-            for number in value:
-                check_number(name, number, problems)
-        elif value is not None or name == "error_variance":
-            check_number(name, value, problems)
+def _check_variances(
+    method: Variational, grid: Grid, names: Sequence[str], problems: Problems
+) -> None:
+    check_variances("error_variance", method.error_variance, grid, names, problems)
+    if method.prior_error_variance is not None:
+        check_variances("prior_error_variance", method.prior_error_variance, grid, names, problems)
 
 
 def _check_pairs(method: Variational, problems: Problems) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+from xr4dvar.labels import Grid
 from xr4dvar.methods.base import FitOptions, Parameters
-from xr4dvar.methods.dynamics import is_dynamics
+from xr4dvar.methods.climate import free_run
+from xr4dvar.methods.dynamics import Dynamics, flow_of, is_dynamics
 from xr4dvar.methods.fourdvarnet_checks import layout_grid
-from xr4dvar.methods.states import spacing_of
-from xr4dvar.methods.static_priors import AutoEncoder, Denoiser, EOFs
+from xr4dvar.methods.states import components, spacing_of
+from xr4dvar.methods.static_priors import Denoiser, EOFs, StaticPrior
 from xr4dvar.methods.training_data import TrainingData
 from xr4dvar.methods.training_windows import whole_windows
 from xr4dvar.methods.variational_prior import AT_ONCE, code_statistics, find_modes, make_prior
@@ -22,11 +25,13 @@ from xr4dvar.types import FloatArray
 if TYPE_CHECKING:
     from xr4dvar.methods.variational import Variational
 
-__all__ = ["fit_variational"]
+__all__ = ["fit_variational", "known_model"]
 
 #: Share of the variance of a variable below which no prior is taken to be wrong: a cost that
 #: trusts one far more than the observations has a minimum that no solver gets to.
 LEAST_ERROR = 1e-6
+#: States of a free run that mean and spread are taken from, where there is no target.
+CLIMATE = 2000
 
 
 def fit_variational(method: Variational, data: TrainingData, options: FitOptions) -> Parameters:
@@ -36,25 +41,42 @@ def fit_variational(method: Variational, data: TrainingData, options: FitOptions
     arrays: dict[str, Any] = _scales(windows)
     mean, spread = arrays["mean"], arrays["spread"]
     windows, held_out = ((a.astype(np.float64) - mean) / spread for a in (windows, held_out))
-    settings: dict[str, Any] = {
-        "patch": patch,
-        "shape": list(windows.shape[1:]),
-        "grid": layout_grid(data.grid),
-        "wraps": "x" in data.grid.roles and data.grid["x"].period is not None,
-        "spacing": spacing_of(data.grid, method.prior) if is_dynamics(method.prior) else 1.0,
-        "places": _places(data),
-    }
+    settings = _settings(method, data.grid, windows.shape[1:])
     weights: dict[str, np.ndarray] = {}
     history = None
     if isinstance(method.prior, EOFs):
         weights = find_modes(torch.from_numpy(windows), method.prior.modes)
-    elif isinstance(method.prior, AutoEncoder | Denoiser):
-        lowest = noise_levels(method, spread)[-1]
+    elif isinstance(method.prior, StaticPrior):
+        lowest = noise_levels(method, mean, spread)[-1]
         weights, history = train_prior(method.prior, settings, windows, held_out, lowest, options)
     arrays |= {f"prior/{name}": array for name, array in weights.items()}
     if not isinstance(method.prior, Denoiser):
         arrays |= _errors(method, settings, arrays, windows, held_out)
     return Parameters(settings, arrays, history)
+
+
+def known_model(
+    method: Variational, model: Dynamics, grid: Grid, names: Sequence[str]
+) -> Parameters:
+    """Take mean and spread of the data from a free run of the model that is the prior."""
+    size = components(grid, names)
+    step = flow_of(model, spacing_of(grid, model), size)
+    y, x = (grid[role].size if role in grid.roles else 1 for role in ("y", "x"))
+    shape = len(names), method.patch_sizes(grid)["time"], y, x
+    states = free_run(step, size, CLIMATE, seed=0).reshape(-1, len(names), 1, y, x)
+    return Parameters(_settings(method, grid, shape), _scales(states))
+
+
+def _settings(method: Variational, grid: Grid, shape: Sequence[int]) -> dict[str, Any]:
+    """What a prior has to know of the data; `shape` (V, T, Y, X) is that of a window."""
+    return {
+        "patch": method.patch_sizes(grid),
+        "shape": list(shape),
+        "grid": layout_grid(grid),
+        "wraps": "x" in grid.roles and grid["x"].period is not None,
+        "spacing": spacing_of(grid, method.prior) if is_dynamics(method.prior) else 1.0,
+        "places": _places(grid),
+    }
 
 
 def _scales(windows: FloatArray) -> dict[str, np.ndarray]:
@@ -87,9 +109,9 @@ def _errors(
     return found
 
 
-def _places(data: TrainingData) -> dict[str, tuple[float, ...]]:
+def _places(grid: Grid) -> dict[str, tuple[float, ...]]:
     """Size and ends of the axes that a window holds whole."""
-    axes = {role: data.grid[role] for role in data.grid.roles if role != "time"}
+    axes = {role: grid[role] for role in grid.roles if role != "time"}
     return {
         role: (axis.size, float(axis.values[0]), float(axis.values[-1]))
         for role, axis in axes.items()

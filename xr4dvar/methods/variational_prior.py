@@ -12,12 +12,13 @@ from torch import Tensor, nn
 from xr4dvar.errors import InputError
 from xr4dvar.layout import Layout
 from xr4dvar.methods.dynamics import Dynamics, flow_of
-from xr4dvar.methods.static_priors import AutoEncoder, Denoiser, EOFs
+from xr4dvar.methods.static_priors import AutoEncoder, Denoiser, EOFs, TwoScale
 from xr4dvar.priors import (
     ConvolutionalAutoEncoder,
     DynamicsPrior,
     EOFProjection,
     NoiseLevelUNet,
+    TwoScalePrior,
 )
 
 __all__ = ["code_statistics", "find_modes", "make_prior"]
@@ -33,7 +34,7 @@ def make_prior(config: object, settings: Mapping[str, Any], arrays: Mapping[str,
 
     Parameters
     ----------
-    config : EOFs, AutoEncoder, Denoiser or Dynamics
+    config : StaticPrior or Dynamics
     settings : mapping
         ``shape`` (V, T, Y, X), ``grid`` and ``wraps`` (see `Layout`), ``spacing`` of the times.
     arrays : mapping of str to numpy.ndarray
@@ -57,6 +58,8 @@ def make_prior(config: object, settings: Mapping[str, Any], arrays: Mapping[str,
     elif isinstance(config, Denoiser):
         channels = layout.channels(settings["shape"])
         prior = NoiseLevelUNet(channels, config.widths, config.depth, layout)
+    elif isinstance(config, TwoScale):
+        prior = TwoScalePrior(layout.channels(settings["shape"]), 0, config.width, layout)
     else:
         raise TypeError(f"{config!r} is no prior")
     if weights:

@@ -79,9 +79,9 @@ def make_curve_solver(method: Variational, parameters: Parameters, device: str) 
     return solve
 
 
-def noise_levels(method: Variational, spread: FloatArray) -> list[float]:
+def noise_levels(method: Variational, mean: FloatArray, spread: FloatArray) -> list[float]:
     """Levels of a denoiser from the spread of the data down to below the observations' error."""
-    error = float(np.min(np.asarray(method.error_variance) / spread.ravel() ** 2))
+    error = float(np.min(_each(method.error_variance, mean, spread)))
     return np.geomspace(1.0, np.clip((error / 2) ** 0.5, LOWEST, 0.5), method.step_count).tolist()  # type: ignore[no-any-return]
 
 
@@ -95,8 +95,8 @@ class Analysis:
         prior = make_prior(method.prior, parameters.settings, arrays).double().eval()
         q: object = method.prior_error_variance
         q = arrays.get("prior_error_variance") if q is None else q
-        self.q = self._each(1.0 if q is None else q)  # a denoiser has none
-        self.error = self._each(method.error_variance)
+        self.q = _each(1.0 if q is None else q, self.mean, self.spread)  # a denoiser has none
+        self.error = _each(method.error_variance, self.mean, self.spread)
         # a decoded state lacks what the code does not hold: so do observations of it
         self.extra = self.q if method.control == "latent" else np.zeros_like(self.q)
         observation = ObservationTerm(self._variance(self.error + self.extra))
@@ -104,7 +104,7 @@ class Analysis:
         self.solver: CoreSolver
         if isinstance(method.prior, Denoiser):
             self.cost = Cost([observation])
-            self.solver = PlugAndPlay(prior, noise_levels(method, self.spread)).to(place)
+            self.solver = PlugAndPlay(prior, noise_levels(method, self.mean, self.spread)).to(place)
         else:
             self.solver = SOLVERS[method.solver_name]()
             self.cost = Cost([observation, PriorTerm(prior, self._variance(self.q))])
@@ -161,14 +161,8 @@ class Analysis:
         return Batch(batch.y, weight)
 
     def column(self, each: FloatArray) -> Tensor:
-        """A number of each variable, (V, 1, 1, 1)."""
-        return self._tensor(each.reshape(-1, 1, 1, 1))
-
-    def _each(self, variance: object) -> FloatArray:
-        """A variance of each variable, (V,), in units of its spread squared."""
-        spread = self.spread.ravel()
-        each: FloatArray = np.asarray(variance, dtype=np.float64) / spread**2
-        return each
+        """A number of each variable, or of each component of series, as a tensor."""
+        return self._tensor(each)
 
     @staticmethod
     def _variance(each: FloatArray) -> Variance:
@@ -179,3 +173,16 @@ class Analysis:
 
     def _tensor(self, values: FloatArray) -> Tensor:
         return torch.as_tensor(values, dtype=torch.float64, device=self.place)
+
+
+def _each(variance: object, mean: FloatArray, spread: FloatArray) -> FloatArray:
+    """Variances of all, of each variable or of each component, in units of the spread squared.
+
+    Of the shape of `spread`, (V, 1, 1, 1), or of components that of `mean`, (V, 1, Y, X).
+    """
+    values = np.asarray(variance, dtype=np.float64)
+    shape = spread.shape if values.size in (1, spread.size) else mean.shape
+    if values.size > 1:
+        values = values.reshape(shape)
+    each: FloatArray = np.broadcast_to(values, shape) / spread**2
+    return each

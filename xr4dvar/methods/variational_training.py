@@ -1,4 +1,4 @@
-"""Training the networks among the priors: an auto-encoder to compress, a denoiser to denoise."""
+"""Training the networks among the priors: to compress windows, to denoise or to predict them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from xr4dvar.methods.base import FitOptions, Patches
 from xr4dvar.methods.patch_sampler import Sample
-from xr4dvar.methods.static_priors import AutoEncoder, Denoiser
+from xr4dvar.methods.static_priors import AutoEncoder, Denoiser, TwoScale
 from xr4dvar.methods.training import train
 from xr4dvar.methods.variational_prior import AT_ONCE, make_prior
 from xr4dvar.types import FloatArray
@@ -28,7 +28,7 @@ TRAINING, VALIDATION = 1, 2
 
 
 def train_prior(
-    config: AutoEncoder | Denoiser,
+    config: AutoEncoder | Denoiser | TwoScale,
     settings: Mapping[str, Any],
     windows: FloatArray,
     held_out: FloatArray,
@@ -39,7 +39,7 @@ def train_prior(
 
     Parameters
     ----------
-    config : AutoEncoder or Denoiser
+    config : AutoEncoder, Denoiser or TwoScale
     settings : mapping
         See `make_prior`.
     windows, held_out : numpy.ndarray
@@ -111,7 +111,7 @@ def _errors(network: nn.Module, sample: Sample) -> Tensor:
 
 
 def _identity(
-    config: AutoEncoder | Denoiser,
+    config: AutoEncoder | Denoiser | TwoScale,
     settings: Mapping[str, Any],
     windows: FloatArray,
     options: FitOptions,

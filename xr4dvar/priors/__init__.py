@@ -18,7 +18,7 @@ from xr4dvar.priors.dynamics import DynamicsPrior as DynamicsPrior
 from xr4dvar.priors.eof import EOFProjection as EOFProjection
 from xr4dvar.priors.latent import DecodedTerm as DecodedTerm
 from xr4dvar.priors.latent import GaussianCode as GaussianCode
-from xr4dvar.priors.two_scale import TwoScale as TwoScale
+from xr4dvar.priors.two_scale import TwoScalePrior as TwoScalePrior
 from xr4dvar.priors.unet import UNetPrior as UNetPrior
 
 __all__ = [
@@ -30,13 +30,13 @@ __all__ = [
     "EOFProjection",
     "GaussianCode",
     "NoiseLevelUNet",
-    "TwoScale",
+    "TwoScalePrior",
     "UNetPrior",
 ]
 
 #: Priors by name: ``(state channels, context channels, width, layout) -> module``.
 PRIORS: dict[str, Callable[[int, int, int, Layout], nn.Module]] = {
     "bilinear": BilinearAutoEncoder,
-    "two_scale": TwoScale,
+    "two_scale": TwoScalePrior,
     "unet": UNetPrior,
 }

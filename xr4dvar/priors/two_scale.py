@@ -9,10 +9,10 @@ from torch.nn import functional
 from xr4dvar.layout import MAPS, Layout
 from xr4dvar.networks import Convolution
 
-__all__ = ["TwoScale"]
+__all__ = ["TwoScalePrior"]
 
 
-class TwoScale(nn.Module):
+class TwoScalePrior(nn.Module):
     """Sum of a fine and a coarse branch, blind to the cell that they predict (a Gibbs field).
 
     Parameters
@@ -37,7 +37,7 @@ class TwoScale(nn.Module):
     Examples
     --------
     >>> import torch
-    >>> prior = TwoScale(state=3, context=0, hidden=4)
+    >>> prior = TwoScalePrior(state=3, context=0, hidden=4)
     >>> prior(torch.zeros(2, 1, 3, 9, 8), None).shape
     torch.Size([2, 1, 3, 9, 8])
     """

@@ -27,7 +27,8 @@ class UNetPrior(nn.Module):
     Notes
     -----
     Untrained, ``Phi(x) = 0``: the background of an increment. It may copy the cell that it
-    predicts, unlike `TwoScale`: where nothing else asks for more, as without a target, it will.
+    predicts, unlike `TwoScalePrior`: where nothing else asks for more, as
+    without a target, it will.
 
     Examples
     --------
