@@ -134,6 +134,20 @@ LORENZ63_ALL = (
         steps=3_000,
         controls=("state", "latent"),
     ),
+    Learner(
+        "two-scale prior",
+        xv.Variational(
+            xv.TwoScale(training=replace(TRAINING, batch_size=64, learning_rate=3e-3)), 2.0
+        ),
+        steps=3_000,
+    ),
+    Learner(
+        "denoiser, plugged in",
+        xv.Variational(
+            xv.Denoiser(training=replace(TRAINING, batch_size=64, learning_rate=3e-3)), 2.0
+        ),
+        steps=3_000,
+    ),
 )
 
 #: On a ring, of 40 sites.

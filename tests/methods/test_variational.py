@@ -249,6 +249,19 @@ def test_a_known_model_needs_no_target(l63, fitted):
     assert int(near.sum()) >= 8  # of ten: two descents may come to other minima
 
 
+@pytest.mark.parametrize("solver", ["gradient", "momentum", "gauss_newton"])
+def test_descents_of_the_course(solver):
+    """The notebooks' cost: weights 0.01 and 0.99, whose gradient steps of 0.2 are taken."""
+    ds = xv.datasets.lorenz63(3, steps=40, observed=("x", "y", "z"), every=4, first=2, last=38)
+    r, q = 1 / (2 * 0.01), 1 / (2 * 0.99)
+    method = xv.Variational(xv.Lorenz63(dt=0.01), r, q, solver=solver, steps=1500)
+    curve = ds.obs.fourdvar.cost_curve(method)
+    best = ds.obs.fourdvar.cost_curve(replace(method, solver="lbfgs")).cost.isel(step=-1)
+    assert bool((curve.cost.isel(step=-1) < 1.01 * best).all())
+    if solver == "gradient":
+        assert bool((curve.cost.diff("step") <= 1e-9).all())
+
+
 @pytest.fixture(scope="module")
 def map_model(obs, waves) -> xv.Model:
     method = xv.Variational(xv.EOFs(4), 1e-4, control="latent", patch=6)
@@ -307,7 +320,7 @@ def test_a_prior_of_whole_maps_is_for_its_places_only(obs, map_model):
         ({"solver": "plug_and_play"}, "solver 'plug_and_play' and the prior EOFs do not go"),
         ({"prior": xv.Denoiser(), "solver": "lbfgs"}, "'lbfgs' and the prior Denoiser do not go"),
         ({"prior": xv.Denoiser(), "control": "latent"}, "Denoiser has no code to control"),
-        ({"control": "latent", "solver": "fixed_point"}, "a fixed point is one of states"),
+        ({"control": "latent", "solver": "fixed_point"}, "solver 'fixed_point' is one of states"),
         ({"steps": 0}, "steps is 0"),
         ({"patch": 13}, "patch is 13, the data have 12 steps of 'time'"),
         ({"patch": 2.5}, "patch is 2.5"),

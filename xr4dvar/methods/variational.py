@@ -32,7 +32,9 @@ from xr4dvar.types import Role
 __all__ = ["Variational"]
 
 Control: TypeAlias = Literal["state", "latent"]
-SolverName: TypeAlias = Literal["lbfgs", "gauss_newton", "adam", "fixed_point", "plug_and_play"]
+SolverName: TypeAlias = Literal[
+    "lbfgs", "gauss_newton", "gradient", "momentum", "adam", "fixed_point", "plug_and_play"
+]
 
 
 @dataclass(frozen=True)
@@ -65,9 +67,11 @@ class Variational:
         a model and its Q there is nothing to learn, and `fit` is not needed.
     control : {"state", "latent"}
         What is looked for: the state, or the code of `EOFs` or an `AutoEncoder`.
-    solver : {"lbfgs", "gauss_newton", "adam", "fixed_point", "plug_and_play"}, optional
-        Default: ``"plug_and_play"`` for a `Denoiser`, else ``"lbfgs"``. The fixed point of
-        ``x <- Phi(x)`` with the observations put in is the minimum only for `EOFs`.
+    solver : str, optional
+        ``"lbfgs"``; ``"gauss_newton"``, without a matrix; ``"gradient"``, of a fixed step,
+        ``"momentum"`` and ``"adam"``, which take thousands of steps; ``"fixed_point"`` of
+        ``x <- Phi(x)`` with the observations put in, the minimum only for `EOFs`; or
+        ``"plug_and_play"``. Default: that for a `Denoiser`, else ``"lbfgs"``.
     steps : int, optional
         Most steps of the solver. Default: 20 of ``"plug_and_play"``, whose noise levels fall from
         the spread of the data to the error of the observations meanwhile, else 200.
@@ -242,8 +246,9 @@ def _check_pairs(method: Variational, problems: Problems) -> None:
     if method.control == "latent":
         if not isinstance(prior, EOFs | AutoEncoder):
             problems.add(f"{kind} has no code to control", "use control='state'")
-        if solver == "fixed_point":
-            problems.add("a fixed point is one of states", "use solver='lbfgs'")
+        if solver in ("fixed_point", "gradient", "momentum"):
+            what = f"solver {solver!r} is one of states, and a code is looked for"
+            problems.add(what, "use solver='lbfgs'")
 
 
 def _check_patch(patch: object, grid: Grid, problems: Problems) -> None:

@@ -22,6 +22,7 @@ from xr4dvar.solvers import (
     Adam,
     FixedPoint,
     GaussNewtonCG,
+    GradientDescent,
     PlugAndPlay,
     cost_curve,
     minimise,
@@ -35,13 +36,17 @@ if TYPE_CHECKING:
 
 __all__ = ["SOLVERS", "Analysis", "make_curve_solver", "make_solver", "noise_levels"]
 
-#: Solvers by name, but for those that hold a prior of their own.
-SOLVERS: dict[str, Callable[[], CoreSolver]] = {
-    "lbfgs": LBFGS,
-    "gauss_newton": GaussNewtonCG,
-    "adam": lambda: Adam(0.05),  # of the spread of the data
-    "fixed_point": FixedPoint,
+#: Solvers by name, but for those that hold a prior of their own, of a step that is safe.
+SOLVERS: dict[str, Callable[[float], CoreSolver]] = {
+    "lbfgs": lambda _: LBFGS(),
+    "gauss_newton": lambda _: GaussNewtonCG(),
+    "gradient": GradientDescent,
+    "momentum": lambda step: GradientDescent(step, momentum=0.9),
+    "adam": lambda _: Adam(0.05),  # of the spread of the data
+    "fixed_point": lambda _: FixedPoint(),
 }
+#: A step down the gradient, as a share of one over the curvatures 1 / R + 1 / Q.
+SAFE = 0.4
 #: Noise levels of plug and play: the lowest that is worth learning, in units of the spread.
 LOWEST = 1e-3
 
@@ -106,7 +111,8 @@ class Analysis:
             self.cost = Cost([observation])
             self.solver = PlugAndPlay(prior, noise_levels(method, self.mean, self.spread)).to(place)
         else:
-            self.solver = SOLVERS[method.solver_name]()
+            step = SAFE / float((1 / self.error + 1 / self.q).max())
+            self.solver = SOLVERS[method.solver_name](step)
             self.cost = Cost([observation, PriorTerm(prior, self._variance(self.q))])
         if method.control == "latent":
             statistics = (torch.as_tensor(arrays[f"code/{name}"]) for name in ("mean", "root"))
