@@ -87,8 +87,13 @@ LORENZ63_X = (
     Learner("4DVarNet, Lorenz-63 as prior", network(prior=xv.Lorenz63())),
     Learner("direct network, U-Net", direct(depth=8)),
     Learner("direct network, LSTM both ways", direct(solver="recurrent", widths=(128,), depth=2)),
-    Learner(
-        "DAN (a filter)", xv.DataAssimilationNetwork(width=128, training=TRAINING), steps=3_000
+    *(
+        Learner(
+            f"DAN, {estimate}",
+            xv.DataAssimilationNetwork(estimate, width=128, training=TRAINING),
+            steps=3_000,
+        )
+        for estimate in ("filtered", "smoothed")
     ),
     Learner(
         "fixed point (noise-free observations)",  # perfect observations are put in as they are

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import TypeAlias
 
@@ -28,12 +29,26 @@ def from_the_model(obs: xr.DataArray, shown: xr.Dataset, members: int) -> Rows:
     return {
         **notebook,
         "weak constraint, Q 1e-5": lambda: obs.fourdvar.reconstruct(loose),
+        **from_other_starts(obs, loose),
         "strong constraint": lambda: obs.fourdvar.reconstruct(strong),
         f"mean of an ensemble of {members}": lambda: obs.fourdvar.reconstruct(
             strong, ensemble=members
         ),
         **identified(obs, shown),
     }
+
+
+def from_other_starts(obs: xr.DataArray, method: xv.FourDVar) -> Rows:
+    """The same from one first guess, and from those of other free runs."""
+    alone = replace(method, starts=1)
+
+    def guessed(seed: int) -> xr.DataArray:
+        return obs.fourdvar.reconstruct(obs.fourdvar.fit(method, seed=seed))
+
+    others = {
+        f"the same, other first guesses, {seed}": partial(guessed, seed) for seed in (1, 2, 3)
+    }
+    return {"the same, one first guess": lambda: obs.fourdvar.reconstruct(alone), **others}
 
 
 def from_a_model_on_a_ring(obs: xr.DataArray, **ring: object) -> Rows:

@@ -20,6 +20,9 @@ IntArray: TypeAlias = npt.NDArray[np.intp]
 #: Variances of the components of a state: one for all, one each, or a covariance matrix.
 Variances: TypeAlias = float | Sequence[float] | Sequence[Sequence[float]] | FloatArray
 
+#: States of a series as all of its observations say, or as those until each time do.
+Estimate: TypeAlias = Literal["smoothed", "filtered"]
+
 #: What the verbs take: one variable or several on the same grid.
 Labelled: TypeAlias = xr.DataArray | xr.Dataset
 

@@ -1,4 +1,4 @@
-"""The data assimilation network: on a linear system the Kalman filter, which it cannot beat."""
+"""The data assimilation network: of a linear system Kalman filter and smoother at best."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def linear(windows, seed):
 
 
 def kalman(y):
-    """Means (2, B, T, n) and covariances (2, T, n, n) before and after, in the data's units."""
+    """Means (3, B, T, n) and covariances (3, T, n, n) before, after and smoothed, in its units."""
     y = (y - SHIFT) / SCALE
     mean, covariance = np.zeros((len(y), 2)), stationary()
     found = []
@@ -68,14 +68,24 @@ def kalman(y):
             gain = covariance[:, 0] / (covariance[0, 0] + R)
             mean = mean + (y[:, t, :1] - mean[:, :1]) * gain
             covariance = covariance - np.outer(gain, covariance[0])
-        found.append((before, (mean, covariance)))
-    means = np.stack([np.stack([one[k][0] for one in found], 1) for k in (0, 1)])
-    covariances = np.stack([np.stack([one[k][1] for one in found]) for k in (0, 1)])
+        found.append([before, (mean, covariance)])
+    smoothed = found[-1][1]
+    for t in range(TIMES - 1, -1, -1):  # Rauch, Tung and Striebel
+        mean, covariance = found[t][1]
+        if t < TIMES - 1:
+            ahead_mean, ahead = found[t + 1][0]
+            gain = covariance @ A.T @ np.linalg.inv(ahead)
+            mean = mean + (smoothed[0] - ahead_mean) @ gain.T
+            covariance = covariance + gain @ (smoothed[1] - ahead) @ gain.T
+        smoothed = mean, covariance
+        found[t].append(smoothed)
+    means = np.stack([np.stack([one[k][0] for one in found], 1) for k in range(3)])
+    covariances = np.stack([np.stack([one[k][1] for one in found]) for k in range(3)])
     return SHIFT + SCALE * means, covariances * np.outer(SCALE, SCALE)
 
 
 def losses(truth, means, covariances):
-    """Minus the log-likelihood of each window, before plus after, mean over the times."""
+    """Minus the log-likelihood of each window, all kinds together, mean over the times."""
     density = torch.distributions.MultivariateNormal(
         torch.from_numpy(means), torch.from_numpy(covariances)
     )
@@ -97,35 +107,37 @@ def network_moments(model, y):
 
 
 @pytest.mark.slow
-def test_of_a_linear_system_it_learns_the_kalman_filter():
+@pytest.mark.parametrize("estimate", ["filtered", "smoothed"])
+def test_of_a_linear_system_it_learns_the_kalman_filter(estimate):
     train, test = linear(4000, 0), linear(1000, 1)
     training = xv.Training(
         steps=1200, batch_size=64, learning_rate=5e-3, steps_per_epoch=250, averaging=0.99
     )
     model = train.obs.fourdvar.fit(
-        xv.DataAssimilationNetwork(width=32, training=training), train.truth
+        xv.DataAssimilationNetwork(estimate, width=32, training=training), train.truth
     )
+    kinds = 3 if estimate == "smoothed" else 2
     truth = test.truth.values
-    best = kalman(test.obs.values)
+    best = [moments[:kinds] for moments in kalman(test.obs.values)]
     found = network_moments(model, test.obs.values)
     optimum = losses(truth, best[0], best[1][:, None])
     excess = losses(truth, *found) - optimum
     error = excess.std() / len(excess) ** 0.5
     assert excess.mean() > -2 * error, "nothing beats the Kalman filter"
-    assert excess.mean() < 0.05
+    assert excess.mean() < 0.025 * kinds
     assert np.sqrt((((found[0] - best[0]) / SCALE) ** 2).mean()) < 0.1
     deviations, expected = (
         np.sqrt(np.diagonal(c, axis1=-2, axis2=-1)) for c in (found[1], best[1])
     )
     np.testing.assert_allclose(deviations.mean(1), expected, rtol=0.12)
     both = test.obs.fourdvar.reconstruct(model, error=True)
-    np.testing.assert_allclose(both.obs, found[0][1], rtol=1e-3, atol=1e-3)
-    np.testing.assert_allclose(both.obs_error, deviations[1], rtol=1e-3)
+    np.testing.assert_allclose(both.obs, found[0][-1], rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(both.obs_error, deviations[-1], rtol=1e-3)
 
 
 def some_network(components=3):
     torch.manual_seed(0)
-    network = FilterNetwork(Architecture(components, width=6, depth=2))
+    network = FilterNetwork(Architecture(components, width=6, depth=2, smooths=True))
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     return network.double()
@@ -149,14 +161,15 @@ def test_its_densities_are_gaussian(components):
 
 
 def test_what_comes_later_does_not_count():
-    """And what comes now counts after it, not before."""
+    """To a filter; and what comes now counts after it, not before. To a smoother all counts."""
     network, (y, seen) = some_network(), some_observations()
     later = y.clone()
     later[:, 5] += 1.0
     for first, second in zip(network(y, seen), network(later, torch.ones_like(seen)), strict=True):
         assert not torch.equal(first, second)
     for first, second in zip(network(y, seen), network(later, seen), strict=True):
-        assert torch.equal(first[:, :, :5], second[:, :, :5])
+        assert torch.equal(first[:2, :, :5], second[:2, :, :5])
+        assert bool((first[2] != second[2]).flatten(2).any(2).all())
         assert torch.equal(first[0, :, 5], second[0, :, 5])
         assert not torch.equal(first[1, :, 5], second[1, :, 5])
 
@@ -206,7 +219,8 @@ def test_states_that_are_not_all_known_are_left_out():
     method = xv.DataAssimilationNetwork(width=4, training=SHORT)
     history = ds.obs.fourdvar.fit(method, holes).history
     assert np.isfinite(history.train_loss).all()
-    np.testing.assert_allclose(history.train_loss, history.before + history.after, rtol=1e-5)
+    parts = history.before + history.after + history.smoothed
+    np.testing.assert_allclose(history.train_loss, parts, rtol=1e-5)
 
 
 def test_it_needs_a_target():
@@ -224,6 +238,7 @@ def test_it_needs_a_target():
     ("settings", "what"),
     [
         ({"width": 0}, "width is 0"),
+        ({"estimate": "analysis"}, "estimate is 'analysis'"),
         ({"depth": 1.5}, "depth is 1.5"),
         ({"times": 0}, "times is 0"),
         ({"training": None}, "training is None"),

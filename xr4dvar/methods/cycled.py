@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal, get_args
+from typing import ClassVar, get_args
 
 from xr4dvar.arguments import check_choice, check_count, check_number
 from xr4dvar.errors import Problems
@@ -12,11 +12,9 @@ from xr4dvar.labels import Grid
 from xr4dvar.methods.base import FitOptions, Parameters, Solver, Window
 from xr4dvar.methods.fourdvar import FourDVar
 from xr4dvar.methods.training_data import TrainingData
-from xr4dvar.types import Role, Variances
+from xr4dvar.types import Estimate, Role, Variances
 
-__all__ = ["Cycled", "Estimate"]
-
-Estimate = Literal["smoothed", "filtered"]
+__all__ = ["Cycled"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +39,11 @@ class Cycled:
         one has, which knows hardly anything later.
     inflation : float
         Factor of the background's covariance, against what is lost by taking errors for Gaussian.
+
+    Notes
+    -----
+    Members of an ensemble are analyses of the observations with noise of variance R added: they
+    say what that noise does. What is left open is said by ``error=True``.
 
     References
     ----------

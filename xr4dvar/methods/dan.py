@@ -1,19 +1,19 @@
-"""A data assimilation network: a filter that is learned, with the density of its error."""
+"""A data assimilation network: a filter or smoother that is learned, with its error's density."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, get_args
 
-from xr4dvar.arguments import check_count
+from xr4dvar.arguments import check_choice, check_count
 from xr4dvar.errors import Problems
 from xr4dvar.labels import Grid
 from xr4dvar.methods.base import FitOptions, Parameters, Solver, Window
 from xr4dvar.methods.states import check_even, components
 from xr4dvar.methods.training_data import TrainingData
 from xr4dvar.methods.training_options import Training
-from xr4dvar.types import Role
+from xr4dvar.types import Estimate, Role
 
 __all__ = ["DataAssimilationNetwork"]
 
@@ -25,21 +25,25 @@ TIMES = 256
 
 @dataclass(frozen=True)
 class DataAssimilationNetwork:
-    r"""A recurrent network that goes through time as a Kalman filter does, learned from states.
+    r"""A recurrent network that goes through time as a Kalman smoother does, learned from states.
 
     A memory is moved on from time to time, and takes in what is observed there; a Gaussian of the
-    state is read from it before and after. The network is trained to make the true states likely,
+    state is read from it before and after. A second memory comes back from the end, and from both
+    a Gaussian that knows all observations is read. The network is trained to make the true states
+    likely,
 
-    .. math:: -\sum_t \log q^b_t(x_t) + \log q^a_t(x_t),
+    .. math:: -\sum_t \log q^b_t(x_t) + \log q^a_t(x_t) + \log q^s_t(x_t),
 
-    so that it learns moments, not only means, and no Gaussian filter can score better than the
-    Kalman filter where that is optimal. The map is the mean after the observations of each time;
-    later ones do not count, unlike in 4DVar. ``error=True`` gives its standard deviation.
+    so that it learns moments, not only means, and none can score better than the Kalman filter
+    and smoother where these are optimal. ``error=True`` gives the standard deviation of the map.
 
     A state is all that the data hold at one time. It is for small ones, and needs a target.
 
     Parameters
     ----------
+    estimate : {"smoothed", "filtered"}
+        What to give: the mean that knows all observations, or the one after those of each time,
+        to which later ones do not count (the last term is left out, and the second memory).
     width : int
         Numbers of the memory.
     depth : int
@@ -51,7 +55,8 @@ class DataAssimilationNetwork:
 
     References
     ----------
-    Boudier et al. 2020, https://arxiv.org/abs/2010.09694
+    Boudier et al. 2020, https://arxiv.org/abs/2010.09694 (the filter);
+    Fraser and Potter 1969, https://doi.org/10.1109/TAC.1969.1099196 (a smoother of two filters)
 
     Examples
     --------
@@ -63,6 +68,7 @@ class DataAssimilationNetwork:
     ['obs', 'obs_error']
     """
 
+    estimate: Estimate = "smoothed"
     width: int = 64
     depth: int = 1
     times: int | None = None
@@ -73,6 +79,7 @@ class DataAssimilationNetwork:
     def check(self, grid: Grid, names: Sequence[str]) -> None:
         """Raise one `InputError` if a setting or the data cannot be used."""
         problems = Problems()
+        check_choice("estimate", self.estimate, get_args(Estimate), problems)
         check_count("width", self.width, problems)
         check_count("depth", self.depth, problems)
         if self.times is not None:
@@ -107,7 +114,7 @@ class DataAssimilationNetwork:
         return fit_dan(self, data, options)
 
     def solver_for(self, parameters: Parameters, device: str) -> Solver:
-        """Give the function from windows to the means of the filter."""
+        """Give the function from windows to means of their states."""
         from xr4dvar.methods.dan_fit import make_solver
 
         return make_solver(parameters, device)

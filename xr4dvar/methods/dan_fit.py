@@ -1,4 +1,4 @@
-"""Fitting a data assimilation network, and filtering with it."""
+"""Fitting a data assimilation network, and filtering or smoothing with it."""
 
 from __future__ import annotations
 
@@ -73,7 +73,12 @@ def fit_dan(method: DataAssimilationNetwork, data: TrainingData, options: FitOpt
     size = method.training.batch_size
     sampler = PatchSampler(data, None, patch, patch, size, options.seed, kept=size, fresh=size)
     states = States.estimate(sampler)
-    architecture = Architecture(components(data.grid, data.names), method.width, method.depth)
+    architecture = Architecture(
+        components(data.grid, data.names),
+        method.width,
+        method.depth,
+        smooths=method.estimate == "smoothed",
+    )
     with torch.random.fork_rng():  # the user's own random numbers stay as they were
         torch.manual_seed(options.seed)
         network = FilterNetwork(architecture)
@@ -108,8 +113,9 @@ def _loss(network: nn.Module, sample: Sample, states: States) -> tuple[Tensor, d
     known = torch.isfinite(truth).all(-1)
     mean, root = network(*_observed(sample.patches.y, states, device))
     each = minus_log_density(torch.where(known[..., None], truth, 0.0), mean, root)
-    before, after = torch.where(known, each, 0.0).sum(-1) / known.sum(-1).clamp(min=1)
-    return before + after, {"before": before, "after": after}
+    losses = torch.where(known, each, 0.0).sum(-1) / known.sum(-1).clamp(min=1)
+    names = ("before", "after", "smoothed")
+    return losses.sum(0), dict(zip(names, losses, strict=False))
 
 
 def _observed(y: FloatArray, states: States, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -119,12 +125,12 @@ def _observed(y: FloatArray, states: States, device: torch.device) -> tuple[Tens
 
 
 def make_solver(parameters: Parameters, device: str) -> Solver:
-    """Give the function from windows to the means after the observations of each time."""
+    """Give the function from windows to the means of their states."""
     return _solver(parameters, device, error=False)
 
 
 def make_error_solver(parameters: Parameters, device: str) -> Solver:
-    """Give the function from windows to the standard deviations after the observations."""
+    """Give the function from windows to the standard deviations of these."""
     return _solver(parameters, device, error=True)
 
 
@@ -139,8 +145,9 @@ def _solver(parameters: Parameters, device: str, *, error: bool) -> Solver:
 
     def solve(patches: Patches) -> FloatArray:
         with one_at_a_time(place):
-            (_, mean), (_, root) = network(*_observed(patches.y, states, place))
-            scaled = (standard_deviation(root) if error else mean).cpu().numpy()
+            means, roots = network(*_observed(patches.y, states, place))
+            # the last: of a smoother after all observations, of a filter after those of each time
+            scaled = (standard_deviation(roots[-1]) if error else means[-1]).cpu().numpy()
         values = scaled * states.spread + (0 if error else states.mean)
         fields = from_states(torch.from_numpy(values), torch.from_numpy(patches.y))
         result: FloatArray = fields.numpy()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,31 +17,42 @@ LARGEST_LOG = 8.0
 
 @dataclass(frozen=True)
 class Architecture:
-    """Sizes of the network: numbers of a state, channels of the memory, layers of each block."""
+    """Sizes of the network: numbers of a state, channels of the memory, layers of each block.
+
+    ``smooths`` says whether there is a second memory, which comes back from the end.
+    """
 
     components: int
     width: int
     depth: int
+    smooths: bool = False
 
 
 class FilterNetwork(nn.Module):
-    r"""From observations in their order to a Gaussian before and after each.
+    r"""From observations in their order to a Gaussian before and after each; and of all of them.
 
     With h the memory, :math:`h^b_t = b(h^a_{t-1})`, :math:`h^a_t = a(h^b_t, y_t)`, and a Gaussian
-    c(h) of each. a and b are residual; their last maps start at zero.
+    c(h) of each. a and b are residual; their last maps start at zero. A smoother has the same
+    in the other direction, :math:`g_t = b'(a'(g_{t+1}, y_{t+1}))`, and a Gaussian of both
+    :math:`h^a_t` and :math:`g_t`.
     """
 
     def __init__(self, architecture: Architecture):
         super().__init__()
         n, width, depth = architecture.components, architecture.width, architecture.depth
         self.components = n
-        self.first = nn.Parameter(torch.zeros(width))
-        self.propagate = _layers(width, width, depth)
-        self.analyse = _layers(width + 2 * n, width, depth)
-        self.density = nn.Linear(width, n + n * (n + 1) // 2)
+        numbers = n + n * (n + 1) // 2
+        self.ahead = _Memory(n, width, depth)
+        self.density = nn.Linear(width, numbers)
+        self.back, self.of_both = None, None
+        if architecture.smooths:
+            self.back = _Memory(n, width, depth)
+            self.of_both = nn.Sequential(
+                nn.Linear(2 * width, width), nn.SiLU(), nn.Linear(width, numbers)
+            )
 
     def forward(self, y: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
-        """Filter.
+        """Filter, and smooth.
 
         Parameters
         ----------
@@ -51,21 +63,19 @@ class FilterNetwork(nn.Module):
 
         Returns
         -------
-        mean : Tensor, shape (2, B, T, n)
-            Before, and after, the observations of each time.
-        root : Tensor, shape (2, B, T, n, n)
+        mean : Tensor, shape (2 or 3, B, T, n)
+            Before, and after, the observations of each time; and, of a smoother, after all.
+        root : Tensor, shape (2 or 3, B, T, n, n)
             Lower triangular L of the precision ``L L'``.
         """
-        memory = self.first.expand(len(y), -1)
-        before, after = [], []
-        for t, now in enumerate(torch.cat([y, seen], -1).unbind(1)):
-            if t:
-                memory = memory + self.propagate(memory)
-            before.append(memory)
-            memory = memory + self.analyse(torch.cat([memory, now], -1))
-            after.append(memory)
-        both = torch.stack([torch.stack(before, 1), torch.stack(after, 1)])
-        return self._gaussian(self.density(both).float())
+        observed = torch.cat([y, seen], -1).unbind(1)
+        before, after = self.ahead(observed)
+        numbers = self.density(torch.stack([before, after]))
+        if self.back is not None and self.of_both is not None:
+            later = self.back(observed[::-1])[0].flip(1)
+            smoothed = self.of_both(torch.cat([after, later], -1))
+            numbers = torch.cat([numbers, smoothed[None]])
+        return self._gaussian(numbers.float())
 
     def _gaussian(self, numbers: Tensor) -> tuple[Tensor, Tensor]:
         n = self.components
@@ -74,6 +84,28 @@ class FilterNetwork(nn.Module):
         root = torch.diag_embed((LARGEST_LOG * torch.tanh(diagonal / LARGEST_LOG)).exp())
         root[..., row, column] = below
         return mean, root
+
+
+class _Memory(nn.Module):
+    """Numbers that are moved on from time to time, and take in what is observed."""
+
+    def __init__(self, components: int, width: int, depth: int):
+        super().__init__()
+        self.first = nn.Parameter(torch.zeros(width))
+        self.propagate = _layers(width, width, depth)
+        self.analyse = _layers(width + 2 * components, width, depth)
+
+    def forward(self, observed: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Memories before and after what is observed at each time, (B, T, width)."""
+        memory = self.first.expand(len(observed[0]), -1)
+        before, after = [], []
+        for t, now in enumerate(observed):
+            if t:
+                memory = memory + self.propagate(memory)
+            before.append(memory)
+            memory = memory + self.analyse(torch.cat([memory, now], -1))
+            after.append(memory)
+        return torch.stack(before, 1), torch.stack(after, 1)
 
 
 def _layers(inputs: int, outputs: int, depth: int) -> nn.Sequential:
