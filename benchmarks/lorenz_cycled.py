@@ -11,8 +11,9 @@ Where DAPPER is installed (``pip install dapper``) it assimilates the same obser
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -25,28 +26,34 @@ BURN_IN = 20
 
 @dataclass(frozen=True)
 class SetUp:
-    """A model, what is seen of it, and how long a window is."""
+    """A problem by name, its model, and how long a window is."""
 
     name: str
+    protocol: str
     model: xv.Lorenz63 | xv.Lorenz96
-    observed: tuple[str, ...]
-    every: int
-    variance: float
-    lag: int  # observations of a window, for us and for DAPPER
+    lag: int  # observations of a window
 
     @property
     def on_a_ring(self) -> bool:
         return isinstance(self.model, xv.Lorenz96)
 
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        return xv.datasets.LORENZ_PROTOCOLS[self.protocol]
+
+    @property
+    def every(self) -> int:
+        return self.settings["every"]
+
+    @property
+    def variance(self) -> float:
+        return self.settings.get("noise_variance", 2.0)
+
     def simulate(self, series: int, cycles: int) -> xr.Dataset:
-        settings = {"steps": cycles * self.every + 1, "noise_variance": self.variance, "seed": 5}
-        if self.on_a_ring:
-            ds = xv.datasets.lorenz96(series, observed=40, every=self.every, **settings)
-        else:
-            seen = {"first": self.every, "last": cycles * self.every}
-            ds = xv.datasets.lorenz63(
-                series, observed=self.observed, every=self.every, **seen, **settings
-            )
+        last = cycles * self.every
+        length = {"steps": last + 1} | ({} if self.on_a_ring else {"last": last})
+        make = xv.datasets.lorenz96 if self.on_a_ring else xv.datasets.lorenz63
+        ds = make(series, seed=5, **{**self.settings, **length})
         return ds.assign(obs=ds.obs.where(ds.time > 0))
 
     def cycle(self, obs: xr.DataArray, estimate: str) -> xr.DataArray:
@@ -58,9 +65,9 @@ class SetUp:
 
 
 SET_UPS = (
-    SetUp("Lorenz-63, all, every 25", xv.Lorenz63(), ("x", "y", "z"), 25, 2.0, 4),
-    SetUp("Lorenz-63, x, every 8", xv.Lorenz63(), ("x",), 8, 2.0, 12),
-    SetUp("Lorenz-96, all, every 1", xv.Lorenz96(), (), 1, 1.0, 6),
+    SetUp("Lorenz-63, all, every 25", "l63-all-cycled", xv.Lorenz63(), 4),
+    SetUp("Lorenz-63, x, every 8", "l63-x-cycled", xv.Lorenz63(), 12),
+    SetUp("Lorenz-96, all, every 1", "l96-all-cycled", xv.Lorenz96(), 6),
 )
 
 
@@ -136,7 +143,7 @@ def hidden_markov_model(setup: SetUp, ds: xr.Dataset, modelling: object):
     cycles = (ds.sizes["time"] - 1) // setup.every
     times = Chronology(step, dko=setup.every, Ko=cycles - 1, BurnIn=BURN_IN * setup.every * step)
     n = HMM.Nx
-    seen = np.arange(n) if setup.on_a_ring or len(setup.observed) == 3 else np.array([0])
+    seen = np.array([0]) if setup.settings["observed"] == ("x",) else np.arange(n)
     states = setup.simulate(50, BURN_IN).truth.isel(time=-1).values
     climate = GaussRV(mu=states.mean(0), C=np.cov(states.T) + 1e-3 * np.eye(n))
     observation = {**partial_Id_Obs(n, seen), "noise": setup.variance}

@@ -92,6 +92,11 @@ def test_windows_start_far_from_each_other():
         (lambda: lorenz63(0), "windows is 0; fix: use a whole number, at least 1"),
         (lambda: lorenz63(observed=("u",)), r"observed has \['u'\]; fix: choose from"),
         (lambda: lorenz63(noise_variance=-1), "noise_variance is -1"),
+        (lambda: lorenz63(seed=-1, first=1.5, last="end"), "(?s)first is 1.5.*last is 'end'"),
+        (lambda: lorenz63(seed=-1), "seed is -1; fix: use a whole number, at least 0"),
+        (lambda: lorenz63(observed=3), "observed is 3"),
+        (lambda: lorenz96(seed=0.5, forcing=float("nan")), "(?s)seed is 0.5.*forcing is nan"),
+        (lambda: lorenz96(same_sites="yes"), "same_sites is 'yes'"),
         (lambda: lorenz63(truth="euler"), "truth is 'euler'; fix: use 'accurate' or 'rk45'"),
         (lambda: lorenz96(observed=41), "observed is 41, there are 40 sites"),
         (lambda: lorenz63(first=100, last=50), "none is seen: first 100, last 50"),
@@ -104,3 +109,15 @@ def test_windows_start_far_from_each_other():
 def test_what_cannot_be_simulated(call, message):
     with pytest.raises(xv.InputError, match=message):
         call()
+
+
+@pytest.mark.parametrize("name", xv.datasets.LORENZ_PROTOCOLS)
+def test_problems_by_name(name):
+    protocol = xv.datasets.LORENZ_PROTOCOLS[name]
+    ds = (lorenz96 if name.startswith("l96") else lorenz63)(2, **protocol)
+    assert ds.sizes["time"] == protocol.get("steps", 200)
+    seen = ds.obs.notnull()
+    assert bool(seen.any(("time", ds.truth.dims[-1])).all())
+    variance = protocol.get("noise_variance", 2.0)
+    found = float(((ds.obs - ds.truth) ** 2).mean())
+    assert found == pytest.approx(variance, rel=0.5, abs=1e-20)

@@ -8,6 +8,8 @@ import torch
 import xarray as xr
 
 import xr4dvar as xv
+from xr4dvar import patch_work
+from xr4dvar.methods import cycled_solve
 
 ROTATION = torch.tensor([[0.0, 0.4], [-0.4, 0.0]], dtype=torch.float64)
 DIMS = ("window", "time", "component")
@@ -113,6 +115,22 @@ def test_a_chaotic_series_is_followed():
 def test_settings_that_make_no_sense_are_refused(series, method, message):
     with pytest.raises(xv.InputError, match=message):
         series[1].fourdvar.reconstruct(method)
+
+
+def test_an_analysis_too_far_off_is_looked_for_again(monkeypatch):
+    """Of one component seen: this series falls into a wrong minimum, and would stay there."""
+    seen = {"observed": ("x",), "every": 8, "first": 8, "last": 599}
+    ds = xv.datasets.lorenz63(8, steps=600, seed=1, **seen).isel(window=[0])
+    method = xv.FourDVar(xv.Lorenz63(dt=0.01), 2.0, starts=2, climate=200)
+    cycled = xv.Cycled(method, window=96, shift=48, inflation=1.1)
+
+    def error():
+        return float(((ds.obs.fourdvar.reconstruct(cycled) - ds.truth) ** 2).mean())
+
+    assert error() < 1
+    monkeypatch.setattr(patch_work, "_SOLVERS", {})
+    monkeypatch.setattr(cycled_solve, "DOUBTFUL", 0.0)
+    assert error() > 10
 
 
 def test_inflation_makes_the_background_less_sure(series):

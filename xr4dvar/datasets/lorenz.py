@@ -10,19 +10,34 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from xr4dvar.arguments import check_count, check_number
+from xr4dvar.arguments import check_count, check_finite, check_flag, check_number
 from xr4dvar.errors import InputError, Problems
 
 __all__ = ["LORENZ_PROTOCOLS", "lorenz63", "lorenz96"]
 
+_PROTOCOLS: dict[str, dict[str, Any]] = {
+    "l63-x": {"observed": ("x",)},
+    "l63-x-rk45": {"observed": ("x",), "truth": "rk45"},
+    "l63-x-exact": {"observed": ("x",), "noise_variance": 0.0},
+    "l63-x-cycled": {"observed": ("x",), "every": 8, "first": 8, "last": 960, "steps": 961},
+    "l63-all": {"observed": ("x", "y", "z")},
+    "l63-all-rk45": {"observed": ("x", "y", "z"), "truth": "rk45"},
+    "l63-all-cycled": {
+        "observed": ("x", "y", "z"),
+        "every": 25,
+        "first": 25,
+        "last": 3000,
+        "steps": 3001,
+    },
+    "l96-12": {"observed": 20, "every": 4},
+    "l96-all-cycled": {"observed": 40, "every": 1, "noise_variance": 1.0, "steps": 121},
+}
 #: Arguments of :func:`lorenz63` and :func:`lorenz96` by the names of the published problems.
-#: ``"l63-x"`` and ``"l63-all"`` are those of the course notebooks behind the 4DVarNet papers.
+#: ``"l63-x"`` and ``"l63-all"`` are those of the course notebooks behind the 4DVarNet papers, with
+#: ``-rk45`` also in their integrator, with ``-exact`` without noise. The cycled ones are long
+#: series in the set-ups of DAPPER (120 cycles), for :class:`xr4dvar.Cycled`.
 LORENZ_PROTOCOLS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
-    {
-        "l63-x": MappingProxyType({"observed": ("x",)}),
-        "l63-all": MappingProxyType({"observed": ("x", "y", "z")}),
-        "l96-12": MappingProxyType({"every": 4, "observed": 20}),
-    }
+    {k: MappingProxyType(v) for k, v in _PROTOCOLS.items()}
 )
 
 #: Time units that a trajectory runs before it is used, from a random state to the attractor.
@@ -87,8 +102,13 @@ def lorenz63(
     from xr4dvar.dynamics import Lorenz63Tendency
 
     names = ["x", "y", "z"]
-    problems = _check(windows, steps, dt, every, noise_variance)
-    if unknown := [name for name in observed if name not in names]:
+    problems = _check(windows, steps, dt, every, noise_variance, seed)
+    for name, value in (("first", first), ("last", last)):
+        check_count(name, value, problems, least=0)
+    given: object = observed
+    if not isinstance(given, Sequence):
+        problems.add(f"observed is {observed!r}", "give a sequence of 'x', 'y' and 'z'")
+    elif unknown := [name for name in observed if name not in names]:
         problems.add(f"observed has {unknown}", "choose from 'x', 'y', 'z'")
     if truth not in ("accurate", "rk45"):
         problems.add(f"truth is {truth!r}", "use 'accurate' or 'rk45'")
@@ -165,7 +185,9 @@ def lorenz96(
     """
     from xr4dvar.dynamics import Lorenz96Tendency
 
-    problems = _check(windows, steps, dt, every, noise_variance)
+    problems = _check(windows, steps, dt, every, noise_variance, seed)
+    check_finite("forcing", forcing, problems)
+    check_flag("same_sites", same_sites, problems)
     check_count("sites", sites, problems, least=4)
     check_count("observed", observed, problems)
     if not problems.found and observed > sites:
@@ -184,13 +206,19 @@ def lorenz96(
 
 
 def _check(
-    windows: object, steps: object, dt: object, every: object, noise_variance: object
+    windows: object,
+    steps: object,
+    dt: object,
+    every: object,
+    noise_variance: object,
+    seed: object,
 ) -> Problems:
     problems = Problems()
     for name, value in (("windows", windows), ("steps", steps), ("every", every)):
         check_count(name, value, problems)
     check_number("dt", dt, problems)
     check_number("noise_variance", noise_variance, problems, zero=True)
+    check_count("seed", seed, problems, least=0)
     return problems
 
 
