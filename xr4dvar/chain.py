@@ -83,6 +83,16 @@ class StateObservationTerm(nn.Module):
     ----------
     covariance : CovarianceMatrix
         R, of the errors of all components at one time.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from xr4dvar.batch import Batch
+    >>> from xr4dvar.chain import StateObservationTerm
+    >>> from xr4dvar.covariance.matrix import CovarianceMatrix
+    >>> batch = Batch.from_gappy(torch.tensor([2.0, float("nan")]).view(1, 1, 2, 1, 1))
+    >>> StateObservationTerm(CovarianceMatrix(4.0, 1))(torch.zeros(1, 1, 2, 1, 1), batch)
+    tensor([0.5000])
     """
 
     def __init__(self, covariance: CovarianceMatrix):
@@ -152,6 +162,16 @@ class ModelErrorTerm(nn.Module):
         M, from states (..., n) to those one time later.
     covariance : CovarianceMatrix
         Q, of what the model gets wrong in one step.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from xr4dvar.batch import Batch
+    >>> from xr4dvar.chain import ModelErrorTerm
+    >>> from xr4dvar.covariance.matrix import CovarianceMatrix
+    >>> x = torch.tensor([1.0, 2.0, 5.0]).view(1, 1, 3, 1, 1)  # the last is one too large
+    >>> ModelErrorTerm(lambda x: 2 * x, CovarianceMatrix(0.5, 1))(x, Batch.from_gappy(x))
+    tensor([1.0000])
     """
 
     def __init__(self, step: Step, covariance: CovarianceMatrix):
@@ -193,6 +213,17 @@ class InitialStateTerm(nn.Module):
         such as an earlier analysis, and its covariance.
     covariance : CovarianceMatrix
         B, of its errors.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from xr4dvar.batch import Batch
+    >>> from xr4dvar.chain import InitialStateTerm
+    >>> from xr4dvar.covariance.matrix import CovarianceMatrix
+    >>> x = torch.tensor([3.0, 9.0]).view(1, 1, 2, 1, 1)
+    >>> term = InitialStateTerm(torch.tensor([1.0]), CovarianceMatrix(2.0, 1))
+    >>> round(term(x, Batch.from_gappy(x)).item(), 6)
+    1.0
     """
 
     mean: Tensor

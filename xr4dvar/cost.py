@@ -32,7 +32,14 @@ __all__ = [
 
 @runtime_checkable
 class LeastSquares(Protocol):
-    """A term of a cost that is half a sum of squares."""
+    """A term of a cost that is half a sum of squares.
+
+    Examples
+    --------
+    >>> from xr4dvar.cost import BackgroundTerm, LeastSquares, Variance
+    >>> isinstance(BackgroundTerm(Variance(1.0)), LeastSquares)
+    True
+    """
 
     def residuals(self, x: Tensor, batch: Batch) -> Tensor:
         """What is squared, in units of its standard error, shape (B, ...)."""
@@ -57,6 +64,12 @@ class Variance(nn.Module):
     ------
     InputError
         A variance is not positive and finite.
+
+    Examples
+    --------
+    >>> from xr4dvar.cost import Variance
+    >>> Variance([4.0, 9.0])().shape
+    torch.Size([2, 1, 1, 1])
     """
 
     def __init__(self, value: float | Sequence[Any], *, learned: bool = False):
@@ -76,7 +89,22 @@ class Variance(nn.Module):
 
 
 class ObservationTerm(nn.Module):
-    """Half the sum of ``(y - x)^2 / R`` over what was observed."""
+    """Half the sum of ``(y - x)^2 / R`` over what was observed.
+
+    Parameters
+    ----------
+    variance : Variance
+        R.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from xr4dvar.batch import Batch
+    >>> from xr4dvar.cost import ObservationTerm, Variance
+    >>> batch = Batch.from_gappy(torch.tensor([2.0, float("nan")]).view(1, 1, 1, 1, 2))
+    >>> ObservationTerm(Variance(4.0))(torch.zeros(1, 1, 1, 1, 2), batch)
+    tensor([0.5000])
+    """
 
     def __init__(self, variance: Variance):
         super().__init__()
@@ -93,7 +121,26 @@ class ObservationTerm(nn.Module):
 
 
 class PriorTerm(nn.Module):
-    """Half the sum of ``(x - Phi(x))^2 / Q`` over all cells."""
+    """Half the sum of ``(x - Phi(x))^2 / Q`` over all cells.
+
+    Parameters
+    ----------
+    prior : Module
+        Phi, of a state (B, V, T, Y, X) and a context.
+    variance : Variance
+        Q.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from xr4dvar.batch import Batch
+    >>> from xr4dvar.cost import PriorTerm, Variance
+    >>> from xr4dvar.priors import EOFProjection
+    >>> prior = EOFProjection(torch.zeros(1, 1, 1, 2), torch.tensor([1.0, 0.0]).view(1, 1, 1, 1, 2))
+    >>> x = torch.tensor([5.0, 2.0]).view(1, 1, 1, 1, 2)  # the mode holds the first cell alone
+    >>> PriorTerm(prior, Variance(1.0))(x, Batch.from_gappy(x))
+    tensor([2.])
+    """
 
     def __init__(self, prior: nn.Module, variance: Variance):
         super().__init__()
@@ -114,7 +161,22 @@ class PriorTerm(nn.Module):
 
 
 class BackgroundTerm(nn.Module):
-    """Half the sum of ``x^2 / B`` over all cells, for a state that is an increment."""
+    """Half the sum of ``x^2 / B`` over all cells, for a state that is an increment.
+
+    Parameters
+    ----------
+    variance : Variance
+        B.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from xr4dvar.batch import Batch
+    >>> from xr4dvar.cost import BackgroundTerm, Variance
+    >>> x = torch.full((1, 1, 1, 1, 1), 3.0)
+    >>> BackgroundTerm(Variance(9.0))(x, Batch.from_gappy(x))
+    tensor([0.5000])
+    """
 
     def __init__(self, variance: Variance):
         super().__init__()

@@ -77,7 +77,13 @@ class LostPatches(InputError):
 
 
 class ModelFileError(InputError):
-    """A model file that is damaged, foreign or of a newer version."""
+    """A model file that is damaged, foreign or of a newer version.
+
+    Examples
+    --------
+    >>> issubclass(xv.ModelFileError, xv.InputError)
+    True
+    """
 
 
 @dataclass

@@ -44,6 +44,14 @@ class ReconstructionPlan:
         it returns. What the method needs to solve the batch comes on top.
     advice : tuple of str
         What chunking would be better, where it matters.
+
+    Examples
+    --------
+    >>> ds = xv.datasets.gulfstream_twin().isel(time=slice(0, 20))
+    >>> oi = xv.OptimalInterpolation(length={"time": "7D", "lat": 1.0, "lon": 1.0})
+    >>> found = ds.ssh_nadir4.fourdvar.plan(oi)
+    >>> found.coverage, found.tasks
+    (1.0, 0)
     """
 
     method: str

@@ -128,7 +128,14 @@ PointsSolver: TypeAlias = Callable[
 
 @runtime_checkable
 class Method(Protocol):
-    """A way to complete fields: configuration only, a frozen dataclass."""
+    """A way to complete fields: configuration only, a frozen dataclass.
+
+    Examples
+    --------
+    >>> from xr4dvar.methods import Method
+    >>> isinstance(xv.LinearInterpolation(), Method)
+    True
+    """
 
     @property
     def background(self) -> Method | None:

@@ -34,6 +34,12 @@ class Training:
         Decay per step of the moving average of the weights that is validated and kept.
     minimum_observed : float
         Least share of a patch's cells that must be observed for it to be learned from.
+
+    Examples
+    --------
+    >>> short = xv.Training(steps=500, steps_per_epoch=50)
+    >>> xv.FourDVarNet(training=short).training.steps
+    500
     """
 
     steps: int = 2000

@@ -65,6 +65,17 @@ class DecodedTerm(nn.Module):
         ``(x, batch) -> cost of each sample``, half a sum of squares.
     decode : callable
         From the control to x.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from xr4dvar.batch import Batch
+    >>> from xr4dvar.cost import ObservationTerm, Variance
+    >>> from xr4dvar.priors import DecodedTerm
+    >>> batch = Batch.from_gappy(torch.full((1, 1, 1, 1, 2), 6.0))
+    >>> term = DecodedTerm(ObservationTerm(Variance(1.0)), lambda u: u.expand(-1, -1, -1, -1, 2))
+    >>> term(torch.full((1, 1, 1, 1, 1), 5.0), batch)
+    tensor([1.])
     """
 
     def __init__(self, term: LeastSquares, decode: Callable[[Tensor], Tensor]):

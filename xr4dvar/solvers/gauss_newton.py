@@ -28,6 +28,21 @@ class GaussNewton(nn.Module):
         A sample has converged when a step lowers its cost by less than this share.
     damping : float
         The first damping.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from xr4dvar.batch import Batch
+    >>> from xr4dvar.chain import ModelErrorTerm, StateObservationTerm
+    >>> from xr4dvar.cost import Cost
+    >>> from xr4dvar.covariance.matrix import CovarianceMatrix
+    >>> from xr4dvar.solvers import GaussNewton, minimise
+    >>> one = CovarianceMatrix(1.0, 1)
+    >>> cost = Cost([StateObservationTerm(one), ModelErrorTerm(lambda x: x, one)])
+    >>> batch = Batch.from_gappy(torch.tensor([0.0, float("nan"), 4.0]).view(1, 1, 3, 1, 1))
+    >>> found = minimise(cost, GaussNewton(), batch, steps=20).x.flatten()
+    >>> [round(value, 2) for value in found.tolist()]
+    [1.0, 2.0, 3.0]
     """
 
     def __init__(self, tolerance: float = 1e-6, damping: float = 1e-3):

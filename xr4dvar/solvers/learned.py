@@ -47,6 +47,18 @@ class LearnedSolver(nn.Module):
     (the authors' code, https://github.com/CIA-Oceanix/4dvarnet-starter), for k = 0, ..., K - 1
 
     .. math:: x \leftarrow x - \frac{d}{k + 1} - s \frac{k + 1}{K} g
+
+    Examples
+    --------
+    >>> import torch
+    >>> from xr4dvar.batch import Batch
+    >>> from xr4dvar.cost import BackgroundTerm, Cost, ObservationTerm, Variance
+    >>> from xr4dvar.solvers import LearnedSolver, minimise
+    >>> batch = Batch.from_gappy(torch.randn(2, 1, 3, 8, 8))
+    >>> cost = Cost([ObservationTerm(Variance(1.0)), BackgroundTerm(Variance(1.0))])
+    >>> solver = LearnedSolver.lstm(inputs=4 * 3, outputs=3, hidden=8)  # two gradients, x and w
+    >>> minimise(cost, solver, batch, steps=2, differentiable=True).x.shape
+    torch.Size([2, 1, 3, 8, 8])
     """
 
     def __init__(

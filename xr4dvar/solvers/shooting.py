@@ -29,6 +29,20 @@ class Shooting(nn.Module):
         A sample has converged when a step lowers its cost by less than this share.
     damping : float
         The first damping.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from xr4dvar.batch import Batch
+    >>> from xr4dvar.chain import StateObservationTerm
+    >>> from xr4dvar.cost import Cost
+    >>> from xr4dvar.covariance.matrix import CovarianceMatrix
+    >>> from xr4dvar.solvers import Shooting, minimise
+    >>> cost = Cost([StateObservationTerm(CovarianceMatrix(1.0, 1))])
+    >>> batch = Batch.from_gappy(torch.tensor([float("nan"), 2.0, 4.0]).view(1, 1, 3, 1, 1))
+    >>> found = minimise(cost, Shooting(lambda x: 2 * x), batch, steps=20).x.flatten()
+    >>> [round(value, 3) for value in found.tolist()]
+    [1.0, 2.0, 4.0]
     """
 
     def __init__(self, step: Step, tolerance: float = 1e-8, damping: float = 1e-3):
