@@ -284,13 +284,7 @@ class FourDVarAccessor:
         0.9
         """
         return xr4dvar.score(
-            self._obj,
-            truth,
-            dim=dim,
-            weights=weights,
-            mask=mask,
-            metrics=metrics,
-            dims=dims,
+            self._obj, truth, dim=dim, weights=weights, mask=mask, metrics=metrics, dims=dims
         )
 
     def mask(self) -> Labelled:

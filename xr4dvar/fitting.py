@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, get_args
 
 import xarray as xr
@@ -20,7 +20,7 @@ from xr4dvar.labels import (
     variables_signature,
 )
 from xr4dvar.methods import FitOptions, Method, Parameters, check_method
-from xr4dvar.methods.hiding import HiddenShape, hider
+from xr4dvar.methods.hiding import HiddenShape, Hide, hider
 from xr4dvar.methods.training_data import TrainingData
 from xr4dvar.model import Model
 from xr4dvar.options import OPTIONS
@@ -137,25 +137,38 @@ def fit(
             least = _least(method, inputs)
     train, held_out = find_periods(obs, inputs.grid, validation, least, problems)
     problems.raise_if_any()
+    hide = hider(hidden_shape, hidden)
+    data = _gather(inputs, extra.get("target", []), train, held_out, validation, hide)
+    return _fit(method, data, options, variables_signature(obs))
+
+
+def _gather(
+    inputs: Inputs,
+    target: Sequence[Any],
+    train: Period,
+    held_out: Period,
+    validation: slice | float,
+    hide: Hide,
+) -> TrainingData:
+    """What a method learns from, and what it is validated on."""
     entries = None
     if train == held_out:  # too short to be cut
         entries = hold_entries(inputs.shape, inputs.grid, validation)
         _log_what_validates(inputs, train, entries)
-    fields = _loaded([*inputs.fields, *extra.get("target", [])])
-    data = TrainingData(
+    fields = _loaded([*inputs.fields, *target])
+    return TrainingData(
         read=_reader(fields),
         shape=inputs.shape,
         names=inputs.names,
         grid=inputs.grid,
         normalisation=_normalisation(inputs, fields, train, held_out),
-        supervised=target is not None,
+        supervised=len(target) > 0,
         train=train,
         validation=held_out,
-        hide=hider(hidden_shape, hidden),
+        hide=hide,
         train_entries=entries and entries[0],
         validation_entries=entries and entries[1],
     )
-    return _fit(method, data, options, variables_signature(obs))
 
 
 def _fit(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
+import numpy as np
+
 from xr4dvar.arguments import (
     check_choice,
     check_count,
@@ -174,6 +176,10 @@ def check_variances(
     """Note variances that are not positive, or neither one for all nor one for each."""
     if not isinstance(value, Sequence) or isinstance(value, str):
         check_number(name, value, problems)
+        return
+    if any(np.ndim(number) for number in value):
+        what = f"{name} is a matrix, and {len(value)} numbers is all that can be used"
+        problems.add(what, "give variances, or use FourDVar where errors are correlated")
         return
     for number in value:
         check_number(f"one of {name}", number, problems)

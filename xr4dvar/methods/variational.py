@@ -109,7 +109,8 @@ class Variational:
 
     def __post_init__(self) -> None:
         for name in ("error_variance", "prior_error_variance"):
-            if isinstance(value := getattr(self, name), Iterable):
+            value = getattr(self, name)
+            if isinstance(value, Iterable) and not isinstance(value, str | Mapping):
                 object.__setattr__(self, name, tuple(value))
 
     @property
