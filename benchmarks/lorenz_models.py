@@ -71,10 +71,27 @@ def identified(obs: xr.DataArray, shown: xr.Dataset) -> Rows:
         started = time.perf_counter()
         method = xv.FourDVar(xv.QuadraticODE(dt=0.01), 2.0)
         model = shown.obs.fourdvar.fit(method, target)
-        print(f"(a model found in {time.perf_counter() - started:.0f} s)", flush=True)
+        print(f"(a model found in {time.perf_counter() - started:.0f} s)")
+        print(f"({against_the_truth(model.coefficients)})", flush=True)
         return obs.fourdvar.reconstruct(model)
 
     return {
         f"model identified from {name}": partial(reconstruct, target)
         for name, target in targets.items()
     }
+
+
+def against_the_truth(found: xr.Dataset) -> str:
+    """Coefficients that Lorenz-63 has beside those that were found, and the largest of the rest."""
+    true = {
+        ("linear", "x", "x"): -10.0, ("linear", "x", "y"): 10.0, ("linear", "y", "x"): 28.0,
+        ("linear", "y", "y"): -1.0, ("linear", "z", "z"): -8 / 3,
+        ("quadratic", "y", "x", "z"): -1.0, ("quadratic", "z", "x", "y"): 1.0,
+    }  # fmt: skip
+    rest, texts = found.copy(deep=True), []
+    for (kind, *place), value in true.items():
+        where = dict(zip(("component", "of", "with"), place, strict=False))
+        texts.append(f"{float(found[kind].sel(where)):.3f} for {value:.3f}")
+        rest[kind].loc[where] = 0.0
+    others = max(float(abs(rest[kind]).max()) for kind in ("constant", "linear", "quadratic"))
+    return f"coefficients found: {', '.join(texts)}; the other 23: at most {others:.3f}"

@@ -322,6 +322,13 @@ def test_a_window_without_observations_is_said(ds, caplog):
     assert np.isfinite(maps.values).all()
 
 
+def test_states_that_are_too_large_are_refused():
+    maps = xr.DataArray(np.zeros((3, 40, 40)), dims=("time", "lat", "lon"))
+    method = xv.FourDVar(xv.ODE(lambda x: -x, dt=1.0), 1.0, 1.0)
+    with pytest.raises(xv.InputError, match=r"1,600 numbers.* or xr4dvar.Variational\(model"):
+        maps.fourdvar.reconstruct(method)
+
+
 @pytest.mark.parametrize(
     ("method", "message"),
     [

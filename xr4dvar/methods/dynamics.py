@@ -75,7 +75,7 @@ class Lorenz63:
     Parameters
     ----------
     dt : float
-        Longest step of the integration, in the units of the time axis.
+        Longest step of the integration, in the units of the time axis (days, of dates).
     scheme : {"rk4", "euler"}
     sigma, rho, beta : float
         Without units.
@@ -123,7 +123,7 @@ class Lorenz96:
     Parameters
     ----------
     dt : float
-        Longest step of the integration, in the units of the time axis.
+        Longest step of the integration, in the units of the time axis (days, of dates).
     scheme : {"rk4", "euler"}
     forcing : float
         F, without units.

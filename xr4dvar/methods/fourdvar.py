@@ -27,6 +27,9 @@ from xr4dvar.types import Role, Variances
 
 __all__ = ["FourDVar"]
 
+#: Numbers of a state whose covariances at all times of a window are some gigabytes.
+MOST_COMPONENTS = 1000
+
 
 @dataclass(frozen=True)
 class FourDVar:
@@ -44,8 +47,9 @@ class FourDVar:
     climate that fit the observations best. Of the minima that are found, the one with most
     probability about it is kept: least ``U`` plus half the log determinant of its curvature.
 
-    A state is all that the data hold at one time: variables, y and x. Time is one window;
-    further dimensions, such as ``window``, are windows each by itself.
+    A state is all that the data hold at one time: variables, y and x, a thousand numbers at most.
+    Time is one window; further dimensions, such as ``window``, are windows each by itself. For
+    larger states, and to choose the solver, see `Variational`.
 
     Parameters
     ----------
@@ -136,6 +140,11 @@ class FourDVar:
             problems.raise_if_any()
         if check_chain(self.dynamics, grid, names, problems):
             size = components(grid, names)
+            if size > MOST_COMPONENTS:
+                what = f"a state has {size:,} numbers, and FourDVar solves with its full matrices"
+                fix = f"use at most {MOST_COMPONENTS:,}, or xr4dvar.Variational(model, R, Q)"
+                problems.add(what, fix)
+                problems.raise_if_any()
             for name in ("error_variance", "model_error_variance", "background_error_variance"):
                 if (value := getattr(self, name)) is not None:
                     with problems.collect():

@@ -35,7 +35,7 @@ class QuadraticODE:
     Parameters
     ----------
     dt : float
-        Longest step of the integration, in the units of the time axis.
+        Longest step of the integration, in the units of the time axis (days, of dates).
     scheme : {"rk4", "euler"}
     components : int, optional
         Numbers of a state; default: those of the data.

@@ -41,7 +41,7 @@ class ODE:
         are float64, or float32 in `FourDVarNet`; a module is copied, and gets states in the
         precision of its own parameters.
     dt : float
-        Longest step of the integration, in the units of the time axis.
+        Longest step of the integration, in the units of the time axis (days, of dates).
     scheme : {"rk4", "euler"}
     learned : bool
         Whether `fit` finds the parameters of f, which is a module then, from their values on.
@@ -93,8 +93,8 @@ class StepMap:
         M, a function or module of torch: states (..., n) to those one step later, each by itself.
         Components and precision are those of `ODE`.
     dt : float
-        The step, in the units of the time axis: the spacing of the data's times is a whole
-        number of them.
+        The step, in the units of the time axis (days, of dates): the spacing of the data's times
+        is a whole number of them.
     learned : bool
         Whether `FourDVarNet` learns the parameters of M, which is a module then, from their
         values on.
