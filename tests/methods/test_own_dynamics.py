@@ -49,7 +49,7 @@ def test_a_map_is_the_equation_that_it_integrates(ds):
     models = [equation, xv.ODE(Lorenz63Tendency(), 0.01), xv.StepMap(one_step, 0.01)]
     for q in (None, 0.01):
         maps = [
-            ds.obs.fourdvar.reconstruct(fitted(ds, model, model_error_variance=q))
+            ds.obs[:2].fourdvar.reconstruct(fitted(ds, model, model_error_variance=q))
             for model in [*models, Own(dt=0.01)]
         ]
         for found in maps[1:]:
@@ -59,7 +59,7 @@ def test_a_map_is_the_equation_that_it_integrates(ds):
 def test_a_map_goes_on_beyond_the_data(ds):
     step = flow_of(xv.Lorenz63(dt=DT), DT)
     kinds = [xv.Lorenz63(dt=DT), xv.StepMap(step, DT)]
-    ahead = [ds.obs.fourdvar.forecast(fitted(ds, model), steps=10) for model in kinds]
+    ahead = [ds.obs[:2].fourdvar.forecast(fitted(ds, model), steps=10) for model in kinds]
     np.testing.assert_allclose(ahead[1], ahead[0], atol=1e-4)
 
 
