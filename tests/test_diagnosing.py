@@ -52,6 +52,12 @@ def test_of_4dvar_it_ends_at_the_cost_of_the_map(ds, q):
     curve = obs.fourdvar.cost_curve(model)
     expected = cost_of_states(obs.fourdvar.reconstruct(model), obs, model)
     np.testing.assert_allclose(curve.cost[:, -1], expected, rtol=1e-6)
+    names = ["observations", "background", *(["model"] if q else [])]
+    assert curve.term.values.tolist() == names
+    misfit = 0.5 * ((obs.fourdvar.reconstruct(model) - obs) ** 2).sum(("time", "component"))
+    last = curve.cost_of_term.isel(step=-1)
+    np.testing.assert_allclose(last.sel(term="observations"), misfit, rtol=1e-6)
+    np.testing.assert_allclose(curve.cost_of_term.sum("term"), curve.cost)
     assert (curve.cost.diff("step") <= 0).all()
     assert (curve.cost[:, 0] > curve.cost[:, -1]).all()
     assert float(curve.gradient_norm[:, -1].max()) < 1e-2 * float(curve.gradient_norm[:, 0].max())

@@ -252,7 +252,7 @@ class FourDVarAccessor:
         >>> ds = xv.datasets.lorenz63(windows=2, observed=("x", "y", "z"))
         >>> method = xv.FourDVar(xv.Lorenz63(dt=0.01), error_variance=2.0, climate=500)
         >>> list(ds.obs.fourdvar.cost_curve(method))
-        ['cost', 'gradient_norm']
+        ['cost', 'cost_of_term', 'gradient_norm']
         """
         return xr4dvar.cost_curve(
             self._obj,

@@ -9,7 +9,7 @@ import xarray as xr
 
 from xr4dvar.errors import Problems
 from xr4dvar.inputs import Inputs, check_device, check_numbers, read_inputs
-from xr4dvar.methods import Method, RecordsCost
+from xr4dvar.methods import Curves, Method, RecordsCost
 from xr4dvar.model import Model
 from xr4dvar.options import OPTIONS
 from xr4dvar.patch_work import Output, PatchWork
@@ -25,6 +25,7 @@ __all__ = ["cost_curve"]
 
 _ATTRS = {
     "cost": {"long_name": "cost before and after each step of the solver", "units": "1"},
+    "cost_of_term": {"long_name": "what each term adds to the cost", "units": "1"},
     "gradient_norm": {
         "long_name": "Euclidean norm of the gradient of the cost",
         "comment": "with respect to what the solver looks for, in its own units",
@@ -57,9 +58,10 @@ def cost_curve(
     Returns
     -------
     Dataset
-        ``cost`` and ``gradient_norm``, along the dimensions of `obs` that are not axes (such as
-        ``window``), with their coordinates, and ``step``: 0 before the first, up to where the
-        last window has settled. The cost is half a sum of squares in units of the standard errors.
+        ``cost``, ``cost_of_term`` (along ``term``: ``"observations"`` and ``"background"``,
+        ``"model"``, ``"prior"`` or ``"code"``) and ``gradient_norm``, along the dimensions of
+        `obs` that are not axes (such as ``window``), with their coordinates, and ``step``: 0
+        before the first, up to where the last window has settled. The cost is half a sum of squares in units of the standard errors.
         The norm is that of the gradient with respect to what is looked for: all states of a
         window in the data's units (`FourDVar`, weak constraint) or the first of them (strong
         constraint), the state in units of the data's spread or the code (`Variational`).
@@ -105,9 +107,9 @@ def cost_curve(
         model, inputs.grid, len(inputs.names), bool(background), bool(variances),
         has_domain=False, output=Output(), device=device,
     )  # fmt: skip
-    costs, norms = _curves(work, fields)
+    curves = _curves(work, fields)
     call = f"cost_curve(obs, {type(model.method).__name__})"
-    curve = _labelled(costs, norms, obs, inputs)
+    curve = _labelled(curves, obs, inputs)
     return curve.assign_attrs(with_provenance(curve, obs, model, call).attrs)
 
 
@@ -117,9 +119,10 @@ def _check(obs: Labelled, model: Model, inputs: Inputs, problems: Problems) -> N
     if not isinstance(model.method, RecordsCost):
         what = f"{name} minimises no cost by steps that are not learned"
         problems.add(what, "use FourDVar or Variational")
-    if "step" in obs.dims or "step" in obs.coords:
-        what = "'step', the dimension of a curve, is there already"
-        problems.add(what, "rename it, obs.rename(step=...)")
+    for dim in ("step", "term"):
+        if dim in obs.dims or dim in obs.coords:
+            what = f"{dim!r}, a dimension of a curve, is there already"
+            problems.add(what, f"rename it, obs.rename({dim}=...)")
     patch = make_plan(model, inputs).patch_shape
     for dim, seen, size in zip(inputs.grid.axes.dims, patch, inputs.shape, strict=True):
         if dim not in inputs.grid.axes.batch and seen < size:
@@ -127,8 +130,8 @@ def _check(obs: Labelled, model: Model, inputs: Inputs, problems: Problems) -> N
             problems.add(what, f"select so many, obs.isel({dim}=slice({seen}))")
 
 
-def _curves(work: PatchWork, fields: list[FloatArray]) -> tuple[FloatArray, FloatArray]:
-    """Costs and gradient norms, (entries..., steps + 1), up to where the last has settled."""
+def _curves(work: PatchWork, fields: list[FloatArray]) -> Curves:
+    """Of all entries (entries..., steps + 1), up to where the last has settled."""
     shape = fields[0].shape
     batch, cells = shape[: len(shape) - len(work.grid.shape)], work.grid.shape
     entries = np.indices(batch).reshape(len(batch), int(np.prod(batch))).T
@@ -143,18 +146,28 @@ def _curves(work: PatchWork, fields: list[FloatArray]) -> tuple[FloatArray, Floa
         given = work.given([field[part] for field in patches], origins[part])
         with work.naming(origins[part]):
             found.append(solve(given))
-    costs, norms = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    terms = {name: np.concatenate([one.terms[name] for one in found]) for name in found[0].terms}
+    norms = np.concatenate([one.gradient_norms for one in found])
+    costs = np.stack(list(terms.values())).sum(0)
     changing = np.flatnonzero((costs != costs[:, -1:]).any(0))
     kept = int(changing.max(initial=-1)) + 2
-    return costs[:, :kept].reshape(*batch, -1), norms[:, :kept].reshape(*batch, -1)
+
+    def cut(values: FloatArray) -> FloatArray:
+        return values[:, :kept].reshape(*batch, -1)
+
+    return Curves({name: cut(values) for name, values in terms.items()}, cut(norms))
 
 
-def _labelled(costs: FloatArray, norms: FloatArray, obs: Labelled, inputs: Inputs) -> xr.Dataset:
+def _labelled(curves: Curves, obs: Labelled, inputs: Inputs) -> xr.Dataset:
+    each = np.stack(list(curves.terms.values()))
     batch = inputs.grid.axes.batch
     coords = {name: c.variable for name, c in obs.coords.items() if set(c.dims) <= set(batch)}
-    steps = xr.Variable("step", np.arange(costs.shape[-1]), {"long_name": "steps of the solver"})
+    steps = xr.Variable("step", np.arange(each.shape[-1]), {"long_name": "steps of the solver"})
+    terms = xr.Variable("term", list(curves.terms), {"long_name": "terms of the cost"})
+    dims = (*batch, "step")
     variables = {
-        name: ((*batch, "step"), values, _ATTRS[name])
-        for name, values in (("cost", costs), ("gradient_norm", norms))
+        "cost": (dims, each.sum(0), _ATTRS["cost"]),
+        "cost_of_term": (("term", *dims), each, _ATTRS["cost_of_term"]),
+        "gradient_norm": (dims, curves.gradient_norms, _ATTRS["gradient_norm"]),
     }
-    return xr.Dataset(variables, coords | {"step": steps})
+    return xr.Dataset(variables, coords | {"step": steps, "term": terms})

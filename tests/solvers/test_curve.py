@@ -32,7 +32,8 @@ SOLVERS = {
 
 def test_it_is_the_curve_of_theory(quadratic, batch, curvature, analysis):
     solver = SOLVERS["gradient"]
-    _, costs, norms = cost_curve(quadratic, solver, batch, 5)
+    _, costs, norms, terms = cost_curve(quadratic, solver, batch, 5)
+    torch.testing.assert_close(terms.sum(-1), costs)
     least = quadratic(analysis, batch).detach()
     for n in range(6):
         away = (1 - 0.1 * curvature) ** n * analysis
@@ -61,7 +62,7 @@ def test_it_ends_where_the_loop_ends(quadratic, batch, name):
 def test_a_sample_that_has_converged_keeps_its_last_values(quadratic, batch, name):
     batch.y[0] *= 1e3
     for values in cost_curve(quadratic, SOLVERS[name], batch, 60)[1:]:
-        still = (values[1:] == values[:-1]).all(1)
+        still = (values[1:] == values[:-1]).flatten(1).all(1)
         assert still[-1]
         first = int(still.long().argmax())
         assert still[first:].all(), "once still, it stays so"

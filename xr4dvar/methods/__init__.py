@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from xr4dvar.methods.base import (
+    Curves,
     CurveSolver,
     EnsembleSolver,
     FitOptions,
@@ -38,6 +39,7 @@ __all__ = [
     "AutoEncoder",
     "Corrected",
     "CurveSolver",
+    "Curves",
     "Cycled",
     "DataAssimilationNetwork",
     "Denoiser",

@@ -139,19 +139,20 @@ class Assimilation:
         return x, self.evidence(batch, x)
 
     def curve(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        """Costs and norms of their gradients, (B, steps + 1), on the way to the minimum kept.
+        """Terms (B, steps + 1, K) of the cost on the way to the minimum that is kept.
 
-        Third is the evidence of the minima, as of `minima`.
+        Second are the norms of its gradients (B, steps + 1), third the evidence of the minima, as
+        of `minima`.
         """
         guesses = self.guesses(batch)
         many = _repeat(batch, guesses.shape[1])
         curve = self.stages[-1].curve(many, guesses.flatten(0, 1), self.method.steps)
         evidence = self.evidence(batch, curve.x.view(guesses.shape))
-        costs, norms = (
-            best(values.T.view(*guesses.shape[:2], -1), evidence)
-            for values in (curve.costs, curve.gradient_norms)
+        terms, norms = (
+            best(values.movedim(0, 1).unflatten(0, guesses.shape[:2]), evidence)
+            for values in (curve.terms, curve.gradient_norms)
         )
-        return costs, norms, evidence
+        return terms, norms, evidence
 
     def guesses(self, batch: Batch) -> Tensor:
         """Where the last descents start, (B, S, V, T, Y, X): annealed first, then lengthened."""

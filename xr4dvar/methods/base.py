@@ -16,6 +16,7 @@ from xr4dvar.types import FloatArray, IntArray, Role
 
 __all__ = [
     "CurveSolver",
+    "Curves",
     "EnsembleSolver",
     "FitOptions",
     "GivesEnsembles",
@@ -195,8 +196,24 @@ class GivesEnsembles(Protocol):
         """Give the function from patches to members of an ensemble of maps."""
 
 
-#: Patches in; costs, and norms of their gradients, before and after each step out: (n, steps + 1).
-CurveSolver: TypeAlias = Callable[[Patches], tuple[FloatArray, FloatArray]]
+@dataclass(frozen=True)
+class Curves:
+    """How the costs of n patches go down.
+
+    Parameters
+    ----------
+    terms : mapping of str to numpy.ndarray, shape (n, steps + 1)
+        What each term of the cost is before and after each step, by its name.
+    gradient_norms : numpy.ndarray, shape (n, steps + 1)
+        Of the cost, which is their sum.
+    """
+
+    terms: Mapping[str, FloatArray]
+    gradient_norms: FloatArray
+
+
+#: Patches in, the curves of their costs out.
+CurveSolver: TypeAlias = Callable[[Patches], Curves]
 
 
 @runtime_checkable

@@ -12,7 +12,7 @@ from xr4dvar.chain import from_states
 from xr4dvar.covariance.matrix import CovarianceMatrix
 from xr4dvar.errors import InputError
 from xr4dvar.methods.assimilation import Assimilation, check_found
-from xr4dvar.methods.base import CurveSolver, Parameters, Patches, Solver
+from xr4dvar.methods.base import Curves, CurveSolver, Parameters, Patches, Solver
 from xr4dvar.methods.climate import free_run
 from xr4dvar.methods.device import choose_device
 from xr4dvar.methods.dynamics import flow_of
@@ -30,6 +30,10 @@ __all__ = [
     "states_beforehand",
     "states_of",
 ]
+
+
+#: Terms of the cost, in their order; the last one is that of the weak constraint.
+TERMS = ("observations", "background", "model")
 
 
 def states_beforehand(method: FourDVar, spacing: float, size: int, seed: int) -> Parameters:
@@ -91,14 +95,15 @@ def make_error_solver(method: FourDVar, parameters: Parameters, device: str) -> 
 
 
 def make_curve_solver(method: FourDVar, parameters: Parameters, device: str) -> CurveSolver:
-    """Give the function from windows to the costs of their last descent, and gradient norms."""
+    """Give the function from windows to the curves of their last descents."""
     assimilation = Assimilation(method, parameters, choose_device(device))
 
-    def solve(patches: Patches) -> tuple[FloatArray, FloatArray]:
+    def solve(patches: Patches) -> Curves:
         batch = assimilation.batch(patches)
         found = [assimilation.curve(batch.take(part)) for part in assimilation.parts(batch)]
-        costs, norms, evidence = (torch.cat(parts) for parts in zip(*found, strict=True))
+        terms, norms, evidence = (torch.cat(parts) for parts in zip(*found, strict=True))
         check_found(evidence)
-        return costs.cpu().numpy(), norms.cpu().numpy()
+        each = terms.movedim(-1, 0).cpu().numpy()
+        return Curves(dict(zip(TERMS, each, strict=False)), norms.cpu().numpy())
 
     return solve

@@ -12,7 +12,7 @@ from torch import Tensor
 from xr4dvar.batch import Batch
 from xr4dvar.cost import BackgroundTerm, Cost, ObservationTerm, PriorTerm, Variance
 from xr4dvar.errors import InputError, LostPatches
-from xr4dvar.methods.base import CurveSolver, Parameters, Patches, Solver
+from xr4dvar.methods.base import Curves, CurveSolver, Parameters, Patches, Solver
 from xr4dvar.methods.device import choose_device, one_at_a_time
 from xr4dvar.methods.static_priors import Denoiser
 from xr4dvar.methods.variational_prior import make_prior
@@ -64,7 +64,7 @@ def make_solver(method: Variational, parameters: Parameters, device: str) -> Sol
 
 
 def make_curve_solver(method: Variational, parameters: Parameters, device: str) -> CurveSolver:
-    """Give the function from windows to costs and gradient norms, before and after each step.
+    """Give the function from windows to the curves of their costs.
 
     Raises
     ------
@@ -77,7 +77,7 @@ def make_curve_solver(method: Variational, parameters: Parameters, device: str) 
     place = choose_device(device)
     analysis = Analysis(method, parameters, place)
 
-    def solve(patches: Patches) -> tuple[FloatArray, FloatArray]:
+    def solve(patches: Patches) -> Curves:
         with one_at_a_time(place):
             return analysis.curve(patches)
 
@@ -140,11 +140,14 @@ class Analysis:
         maps: FloatArray = x.detach().cpu().numpy() * self.spread + self.mean
         return maps
 
-    def curve(self, patches: Patches) -> tuple[FloatArray, FloatArray]:
-        """Costs of windows and norms of their gradients, (n, steps + 1), as they are completed."""
+    def curve(self, patches: Patches) -> Curves:
+        """Costs of windows as they are completed."""
         batch, start = self.start(patches)
         found = cost_curve(self.cost, self.solver, batch, self.method.step_count, start=start)
-        return found.costs.T.cpu().numpy(), found.gradient_norms.T.cpu().numpy()
+        names = "observations", "prior" if self.code is None else "code"
+        terms = found.terms.permute(2, 1, 0).cpu().numpy()
+        norms = found.gradient_norms.T.cpu().numpy()
+        return Curves(dict(zip(names, terms, strict=True)), norms)
 
     def start(self, patches: Patches) -> tuple[Batch, State]:
         """What was observed, and the solver at the first guess."""

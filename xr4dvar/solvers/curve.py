@@ -26,11 +26,14 @@ class CostCurve(NamedTuple):
         A sample that has converged keeps its last cost.
     gradient_norms : Tensor of float64, shape (steps + 1, B)
         Euclidean norms of its gradients there, with respect to what the solver looks for.
+    terms : Tensor of float64, shape (steps + 1, B, K)
+        What each of the K terms of the cost adds to it.
     """
 
     x: Tensor
     costs: Tensor
     gradient_norms: Tensor
+    terms: Tensor
 
 
 @runtime_checkable
@@ -82,15 +85,18 @@ def cost_curve(
             continue
         state = minimise(cost, solver, batch, 1, start=state)
         notes.append(_note(cost, solver, batch, state.x))
-    costs, norms = zip(*notes, strict=True)
-    return CostCurve(state.x, torch.stack(costs), torch.stack(norms))
+    costs, norms, terms = zip(*notes, strict=True)
+    return CostCurve(state.x, torch.stack(costs), torch.stack(norms), torch.stack(terms))
 
 
-def _note(cost: Cost, solver: Solver, batch: Batch, x: Tensor) -> tuple[Tensor, Tensor]:
+def _note(cost: Cost, solver: Solver, batch: Batch, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     value, gradient = cost.value_and_gradient(x, batch)
     if isinstance(solver, KnowsGradient):
         gradient = solver.gradient(cost, batch, x)
-    return _number(value.double()), _number(gradient.flatten(1).double().norm(dim=1))
+    with torch.no_grad():
+        terms = torch.stack([term(x, batch) for term in cost.terms], 1)
+    norm = gradient.flatten(1).double().norm(dim=1)
+    return _number(value.double()), _number(norm), _number(terms.double())
 
 
 def _number(values: Tensor) -> Tensor:
