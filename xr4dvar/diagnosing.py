@@ -63,8 +63,9 @@ def cost_curve(
         `obs` that are not axes (such as ``window``), with their coordinates, and ``step``: 0
         before the first, up to where the last window has settled. The cost is half a sum of
         squares in units of the standard errors. The norm is that of the gradient with respect to
-        what is looked for: all states of a window in the data's units (`FourDVar`, weak constraint) or the first of them (strong
-        constraint), the state in units of the data's spread or the code (`Variational`).
+        what is looked for: all states of a window in the data's units (`FourDVar`, weak
+        constraint) or the first of them (strong constraint), the state in units of the data's
+        spread or the code (`Variational`).
 
     Raises
     ------
