@@ -9,9 +9,13 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, TypeGuard
 
+import numpy as np
+import numpy.typing as npt
+
 from xr4dvar.errors import Problems
 
 __all__ = [
+    "as_numbers",
     "check_choice",
     "check_count",
     "check_finite",
@@ -28,6 +32,15 @@ def check_share(name: str, value: object, problems: Problems) -> None:
     """Note a value that is no number between 0 and 1."""
     if not isinstance(value, Real) or not 0 < float(value) < 1:
         problems.add(f"{name} is {value!r}", "give a share between 0 and 1, such as 0.2")
+
+
+def as_numbers(value: object) -> npt.NDArray[np.float64] | None:
+    """An array of what are numbers, None of texts, truth values and the like."""
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError):  # rows of different lengths
+        return None
+    return array.astype(np.float64) if array.dtype.kind in "iuf" else None
 
 
 def check_flag(name: str, value: object, problems: Problems) -> None:

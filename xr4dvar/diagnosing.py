@@ -16,6 +16,7 @@ from xr4dvar.patch_work import Output, PatchWork
 from xr4dvar.reconstruction import (
     as_model,
     check_takes_error_variance,
+    knows_states,
     with_provenance,
 )
 from xr4dvar.run import BATCH_CELLS, Run, make_plan
@@ -94,7 +95,7 @@ def cost_curve(
     )
     device = OPTIONS["device"] if device is None else device
     check_device(device, problems)
-    check_numbers(inputs, problems)
+    check_numbers(inputs, problems, empty=knows_states(model))
     with problems.collect():
         model = as_model(obs, model, inputs)
         if error_variance is not None:

@@ -107,13 +107,16 @@ def read_inputs(
     return Inputs(grid, names, numbers.pop("obs"), domain), numbers
 
 
-def check_numbers(inputs: Inputs, problems: Problems) -> None:
-    """Note variables in memory without any value, or with infinite ones. dask is left alone."""
+def check_numbers(inputs: Inputs, problems: Problems, *, empty: bool = False) -> None:
+    """Note variables in memory without any value, or with infinite ones. dask is left alone.
+
+    Where `empty`, nothing but missing values is let pass.
+    """
     for name, field in zip(inputs.names, inputs.fields, strict=True):
         if not isinstance(field, np.ndarray):
             continue
         pieces = field if field.ndim > 1 else [field]  # one at a time: little memory
-        if not any(bool(np.isfinite(piece).any()) for piece in pieces):
+        if not empty and not any(bool(np.isfinite(piece).any()) for piece in pieces):
             problems.add(
                 f"{name!r} has no value, all is missing",
                 "check the variable, the selection and the mask",

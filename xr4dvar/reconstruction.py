@@ -22,7 +22,7 @@ from xr4dvar.labels import (
     variables_signature,
     with_errors,
 )
-from xr4dvar.methods import GivesEnsembles, KnowsError, Method, check_method
+from xr4dvar.methods import GivesEnsembles, KnowsError, KnowsStates, Method, check_method
 from xr4dvar.model import Model
 from xr4dvar.options import OPTIONS
 from xr4dvar.patch_work import Output
@@ -73,7 +73,8 @@ def reconstruct(
         `FourDVar`, `Cycled`, `Variational`), and for the members of any.
     error : bool
         Also give the standard deviation of the error of each map, for methods that know it
-        (`OptimalInterpolation`, `FourDVar`, `Cycled`, `DataAssimilationNetwork`).
+        (`OptimalInterpolation`, `FourDVar`, `Cycled`, `DataAssimilationNetwork`, and `Variational`
+        where a code is what is looked for).
     ensemble : int, optional
         Give that many members of what the truth may be, along a first dimension ``member``, in
         place of one map. `FourDVar` and `Variational` draw from the posterior (randomised maximum
@@ -127,7 +128,7 @@ def reconstruct(
     )
     device = OPTIONS["device"] if device is None else device
     check_device(device, problems, here=not is_dask(inputs.fields))
-    check_numbers(inputs, problems)
+    check_numbers(inputs, problems, empty=knows_states(model))
     with problems.collect():
         model = as_model(obs, model, inputs)
         drawn = ensemble is not None and not isinstance(model.method, GivesEnsembles)
@@ -175,6 +176,11 @@ def as_model(obs: Labelled, model: Model | Method, inputs: Inputs) -> Model:
     background = None if model.background is None else as_model(obs, model.background, inputs)
     variables, grid = variables_signature(obs), inputs.grid.signature()
     return Model(model, parameters, variables, grid, background=background)
+
+
+def knows_states(model: object) -> bool:
+    """Whether a model, or a method, can do without any observation."""
+    return isinstance(model.method if isinstance(model, Model) else model, KnowsStates)
 
 
 def _check_patch(model: Model, grid: Grid, problems: Problems) -> None:

@@ -204,6 +204,14 @@ def test_of_chunks_the_same(model):
     xr.testing.assert_allclose(lazy.compute().transpose(*whole.dims), whole, atol=1e-5)
 
 
+def test_the_error_is_in_the_units_of_the_data(model):
+    """Hardly trained, it is that of the climate: of the data's spread, whatever their mean."""
+    ds = linear(40, 0)
+    found = ds.obs.fourdvar.reconstruct(model, error=True).obs_error
+    ratio = found.mean(("window", "time")) / ds.truth.std(("window", "time"))
+    np.testing.assert_allclose(ratio, 1, atol=0.5)
+
+
 def test_the_seed_decides(model):
     ds = linear(40, 0)
     again = ds.obs.fourdvar.fit(model.method, ds.truth)

@@ -113,6 +113,20 @@ def test_a_given_background_is_weighed_with_the_observations(variance):
     assert 0.9 < float(white.std()) < 1.1
 
 
+def test_a_given_background_holds_at_the_first_time():
+    """Of a model that halves the state; members are drawn from it as the error says."""
+    coords = {"time": [0.0, 1.0, 2.0], "component": ["u"]}
+    obs = xr.DataArray(np.full((400, 3, 1), np.nan), coords, ("window", "time", "component"))
+    known = {"background_state": [8.0], "background_error_variance": 4.0}
+    method = xv.FourDVar(xv.StepMap(lambda x: 0.5 * x, dt=1.0), 1.0, **known)
+    maps = obs.fourdvar.reconstruct(method, error=True, dims={"x": "component"})
+    np.testing.assert_allclose(maps["variable"][0, :, 0], [8, 4, 2], rtol=1e-6)
+    np.testing.assert_allclose(maps.variable_error[0, :, 0], [2, 1, 0.5], rtol=1e-6)
+    grid = make_grid(obs, find_axes(obs, dims={"x": "component"}))
+    drawn = method.known(grid, ["variable"]).arrays["climate"]
+    np.testing.assert_allclose([drawn.mean(), drawn.std()], [8, 2], rtol=0.1)
+
+
 def test_a_climate_of_too_few_states_is_said(ds):
     with pytest.raises(xv.InputError, match=r"climate's 2 states differ in 1 directions.*larger"):
         ds.obs.fourdvar.reconstruct(assimilation(climate=2))
@@ -329,9 +343,37 @@ def test_states_that_are_too_large_are_refused():
         maps.fourdvar.reconstruct(method)
 
 
+def test_a_single_window_without_observations_is_said(ds, caplog):
+    empty = ds.obs[2] * np.nan
+    with caplog.at_level(logging.WARNING, "xr4dvar"):
+        maps = empty.fourdvar.reconstruct(assimilation())
+        curve = empty.fourdvar.cost_curve(assimilation())
+    assert "1 of 1 windows have no observation: their maps are" in caplog.text
+    whole = ds.obs.where(ds.window != 2).fourdvar.reconstruct(assimilation())
+    np.testing.assert_allclose(maps, whole[2], atol=1e-4)
+    assert float(curve.cost[-1]) < 1e-6
+
+
+def test_patches_of_maps_may_well_be_empty(caplog):
+    maps = xr.DataArray(np.zeros((2, 3, 4)), dims=("member", "lat", "lon"))
+    maps[1] = np.nan
+    with caplog.at_level(logging.WARNING, "xr4dvar"):
+        maps.fourdvar.reconstruct(xv.LinearInterpolation())
+    assert "no observation" not in caplog.text
+
+
 @pytest.mark.parametrize(
     ("method", "message"),
     [
+        (xv.FourDVar(xv.Lorenz63(), "2.0"), "error_variance is '2.0', no numbers"),
+        (xv.FourDVar(xv.Lorenz63(), None), "error_variance is None, no numbers"),
+        (xv.FourDVar(xv.Lorenz63(), True), "error_variance is True, no numbers"),
+        (
+            xv.FourDVar(
+                xv.Lorenz63(), 1.0, background_state=[1, 2, "3"], background_error_variance=1.0
+            ),
+            "background_state is .*a finite number for each",
+        ),
         (xv.FourDVar(xv.Lorenz63(), -1.0), "error_variance is -1"),
         (xv.FourDVar(xv.Lorenz63(), [1.0, 2.0]), r"shape \(2,\), the state has 3 components"),
         (xv.FourDVar(xv.Lorenz63(), 1.0, np.eye(2)), "model_error_variance has shape"),
@@ -382,7 +424,8 @@ def test_lengthening_a_window_leads_to_its_deep_minimum():
 def test_windows_that_the_model_does_not_get_through_are_named(ds):
     obs = ds.obs[:4].copy()
     obs[2] = 1e200 * obs[2]
-    method = xv.FourDVar(xv.ODE(lambda x: 1e-9 * x**3 - x, 0.01), 1.0)
+    known = {"background_state": [0.0, 0.0, 0.0], "background_error_variance": 100.0}
+    method = xv.FourDVar(xv.ODE(lambda x: 1e-9 * x**3 - x, 0.01), 1.0, **known)
     lost = r"out of bounds in 1 of . windows \(\.isel\(window=2\)\); fix: take a smaller dt"
     calls = [
         lambda: obs.fourdvar.reconstruct(method),

@@ -141,6 +141,99 @@ def test_a_network_learns_the_map_that_is_its_prior(ds):
         ds.obs.fourdvar.fit(xv.FourDVar(prior, **SETTINGS), ds.truth)
 
 
+def made_again(factor: float) -> xv.Dynamics:
+    """A class of one name, whose code differs: as when a cell of a notebook is run again."""
+
+    @dataclass(frozen=True)
+    class Decay:
+        dt: float = 1.0
+        components: ClassVar[None] = None
+
+        def check(self, problems):
+            pass
+
+        def flow(self, interval, substeps):
+            return lambda x: factor * x
+
+    return Decay()
+
+
+KNOWN = {"background_state": [1.0, 1.0, 1.0], "background_error_variance": 1.0}
+
+
+def test_a_model_that_was_changed_is_another_one(ds):
+    obs = ds.obs.isel(window=0, time=slice(3)) * np.nan
+    for factor in (0.9, 0.5):
+        maps = obs.fourdvar.reconstruct(xv.FourDVar(made_again(factor), 1.0, **KNOWN))
+        expected = factor ** np.arange(3)[:, None] * np.ones(3)
+        np.testing.assert_allclose(maps, expected, rtol=1e-6)
+
+
+def test_a_class_of_ones_own_is_kept_in_no_file(ds, tmp_path):
+    model = ds.obs.fourdvar.fit(xv.FourDVar(Own(), **SETTINGS))
+    with pytest.raises(xv.InputError, match="dynamics of FourDVar is your own code"):
+        model.save(tmp_path / "model.safetensors")
+
+
+def test_what_is_frozen_stays(ds):
+    class Two(Convection):
+        def __init__(self):
+            super().__init__(10.0, 28.0)
+            self.beta = torch.nn.Parameter(torch.tensor(2.5), requires_grad=False)
+
+        def forward(self, state):
+            x, y, z = state.unbind(-1)
+            sigma, rho = self.numbers
+            return torch.stack([sigma * (y - x), x * (rho - z) - y, x * y - self.beta * z], -1)
+
+    model = ds.obs.fourdvar.fit(
+        xv.FourDVar(xv.ODE(Two(), 0.01, learned=True), **SETTINGS), ds.truth
+    )
+    assert float(model.coefficients.beta) == 2.5
+    assert not np.allclose(model.coefficients.numbers, [10.0, 28.0], atol=1e-3)
+
+
+def test_a_function_works_in_float64_in_networks_too(ds):
+    matrix = torch.eye(3, dtype=torch.float64) - 0.1
+    prior = xv.StepMap(lambda x: x @ matrix, DT)
+    single = ds.astype("float32")
+    model = single.obs.fourdvar.fit(replace(NETWORK, prior=prior), single.truth)
+    assert bool(np.isfinite(single.obs.fourdvar.reconstruct(model)).all())
+
+
+def test_observations_far_from_the_climate_are_said(ds):
+    """A model that settles has no climate but its rest: a background of next to no variance."""
+    decay = xv.ODE(lambda x: -x, dt=DT)
+    with pytest.raises(xv.InputError, match=r"deviations from the climate.*background_state"):
+        ds.obs.fourdvar.reconstruct(xv.FourDVar(decay, **SETTINGS))
+    known = {"background_state": [0.0, 0.0, 0.0], "background_error_variance": 500.0}
+    maps = ds.obs.fourdvar.reconstruct(xv.FourDVar(decay, 1.0, 1.0, starts=1, **known))
+    assert float(abs(maps - ds.obs).mean()) < 2
+
+
+def test_a_known_model_that_settles_is_a_prior(ds):
+    decay = xv.ODE(lambda x: -0.05 * x, dt=DT)
+    maps = ds.obs.fourdvar.reconstruct(xv.Variational(decay, 1.0, 1.0))
+    assert float(abs(maps - ds.obs).mean()) < 2
+
+
+def test_components_in_another_order_are_refused(ds):
+    turned = ds.obs.sel(component=["z", "y", "x"])
+    for obs in (turned, turned.to_dataset("component")[["z", "y", "x"]]):
+        with pytest.raises(xv.InputError, match=r"components are \['z', 'y', 'x'\], Lorenz63 has"):
+            obs.fourdvar.reconstruct(xv.FourDVar(xv.Lorenz63(), **SETTINGS))
+
+
+class Wrong(Own):
+    def flow(self, interval, substeps):
+        return lambda x: x[..., :1]
+
+
+def in_place(x):
+    x *= 0.9
+    return x
+
+
 def first(x):
     return torch.stack([x[1] - x[0], x[0] * x[2], x[1]])  # along the first dimension
 
@@ -160,9 +253,20 @@ def centred(x):
         (xv.ODE(lambda x: x @ torch.ones(3, 3), 0.01), r"float64 \(RuntimeError"),
         (xv.ODE(torch.nn.Linear(2, 2), 0.01), "tendency fails on states"),
         (xv.ODE(Lorenz63Tendency, 0.01), "not a function"),
-        (xv.ODE(abs, 0.01, learned=True), "tendency is no module of torch with parameters"),
-        (xv.ODE(torch.nn.Tanh(), 0.01, learned=True), "no module of torch with parameters"),
+        (
+            xv.ODE(abs, 0.01, learned=True),
+            "no module of torch with parameters to learn",
+        ),
+        (
+            xv.ODE(torch.nn.Tanh(), 0.01, learned=True),
+            "no module of torch with parameters to learn",
+        ),
         (xv.ODE(abs, 0.01, learned="yes"), "learned is 'yes'"),
+        (xv.StepMap(in_place, DT), r"step fails on .*\(RuntimeError"),
+        (xv.StepMap(lambda x: torch.from_numpy(np.sin(x.numpy())), DT), "step fails on .*numpy"),
+        (xv.StepMap(lambda x: (0.9 * x).detach(), DT), "torch cannot differentiate step"),
+        (xv.StepMap(lambda x: x + torch.rand_like(x), DT), "step is random"),
+        (Wrong(), r"the flow of Wrong gives states of shape \(2, 3, 1\)"),
         (xv.StepMap(3, DT), "step is 3, not a function; fix: give M"),
         (xv.StepMap(abs, 0.0), "dt is 0.0"),
         (xv.StepMap(abs, 0.03), "0.02 apart, no whole number of steps of 0.03"),

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from xr4dvar.arguments import as_numbers
 from xr4dvar.errors import InputError
 from xr4dvar.types import Variances
 
@@ -41,13 +42,10 @@ class CovarianceMatrix(nn.Module):
 
     def __init__(self, value: Variances, size: int, name: str = "covariance"):
         super().__init__()
-        try:
-            matrix = np.asarray(value, dtype=np.float64)
-        except (TypeError, ValueError) as error:
+        matrix = as_numbers(value)
+        if matrix is None:
             what = f"{name} is {value!r}, no numbers"
-            raise InputError(
-                [(what, "give a variance, or a sequence or matrix of them")]
-            ) from error
+            raise InputError([(what, "give a variance, or a sequence or matrix of them")])
         if matrix.ndim == 0:
             matrix = np.full(size, float(matrix))
         if matrix.shape not in ((size,), (size, size)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 
+import torch
 from torch import Tensor, nn
 
 from xr4dvar.dynamics.integrators import Step
@@ -13,14 +14,14 @@ __all__ = ["OwnFunction", "Repeated"]
 
 
 class OwnFunction(nn.Module):
-    """A function of states (..., n), in whatever precision it works.
+    """A function of states (..., n) that works in float64, for states in any precision.
 
     Parameters
     ----------
     function : callable
         A module is copied: what is learned leaves the user's as it is.
     learned : bool
-        Whether training may change its parameters.
+        Whether training may change its parameters, those that are not frozen.
 
     Examples
     --------
@@ -34,16 +35,16 @@ class OwnFunction(nn.Module):
     def __init__(self, function: Callable[[Tensor], Tensor], learned: bool = False):
         super().__init__()
         if isinstance(function, nn.Module):
-            # derivatives by parameters are taken in float64
-            function = copy.deepcopy(function).double().requires_grad_(learned)
+            function = copy.deepcopy(function).double()
+            for parameter in function.parameters():
+                parameter.requires_grad = learned and parameter.requires_grad
         self.function = function
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply it to states (..., n)."""
-        own = next((p.dtype for p in self.parameters() if p.is_floating_point()), x.dtype)
-        if own == x.dtype:
+        if x.dtype == torch.float64:
             return self.function(x)
-        return self.function(x.to(own)).to(x.dtype)
+        return self.function(x.double()).to(x.dtype)
 
 
 class Repeated(nn.Module):

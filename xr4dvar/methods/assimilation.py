@@ -17,12 +17,13 @@ from xr4dvar.chain import (
     ModelErrorTerm,
     StateObservationTerm,
     from_states,
+    to_states,
 )
 from xr4dvar.cost import Cost
 from xr4dvar.covariance.matrix import CovarianceMatrix
 from xr4dvar.errors import InputError, LostPatches
 from xr4dvar.methods.base import Parameters, Patches
-from xr4dvar.methods.climate import Climate, closest
+from xr4dvar.methods.climate import Climate, background, closest
 from xr4dvar.methods.learned_dynamics import fitted_flow
 from xr4dvar.solvers import CostCurve, GaussNewton, Shooting, cost_curve, minimise
 from xr4dvar.types import FloatArray
@@ -40,6 +41,8 @@ LENGTHS = (0.3, 0.45, 0.6, 0.8)
 ROUGHLY = 1e-2
 #: Numbers of the states that are solved for at once: some hundreds of megabytes.
 NUMBERS_AT_ONCE = 2_000_000
+#: Standard deviations from the climate at which half of the observations cannot be of it.
+FAR = 5.0
 
 
 @dataclass(frozen=True)
@@ -77,13 +80,15 @@ class Assimilation:
         size = self.climate.states.shape[1]
         # what the given variances are multiplied by, where they were estimated
         factors = parameters.settings.get("variance_factors", {})
-        variance = np.asarray(method.error_variance) * factors.get("error_variance", 1.0)
+        variance = np.asarray(method.error_variance, dtype=np.float64) * factors.get(
+            "error_variance", 1.0
+        )
         self.error = CovarianceMatrix(variance, size, "error_variance")
-        self.background_state, self.background = _background(method, self.climate)
+        self.background_state, self.background = background(method, self.climate)
         self.model_error = None
         if method.model_error_variance is not None:
             factor = factors.get("model_error_variance", 1.0)
-            variance = np.asarray(method.model_error_variance) * factor
+            variance = factor * np.asarray(method.model_error_variance, dtype=np.float64)
             self.model_error = CovarianceMatrix(variance, size, "model_error_variance")
         terms = [
             StateObservationTerm(self.error),
@@ -100,8 +105,23 @@ class Assimilation:
     def batch(self, patches: Patches) -> Batch:
         """Observations of windows, from the start of the spin-up on."""
         batch = _batch(patches, self.error, self.place)
+        if self.method.background_state is None:
+            self._check_climate(batch)
         before = (*[0] * 4, self.method.spin_up_times, 0)
         return replace(batch, y=pad(batch.y, before), weight=pad(batch.weight, before))
+
+    def _check_climate(self, batch: Batch) -> None:
+        """Raise where the observations are none of states that the model visits."""
+        seen = to_states(batch.weight) > 0
+        spread = (self.background.matrix() + self.error.matrix()).diagonal().sqrt()
+        away = ((to_states(batch.y) - self.background_state).abs() / spread)[seen]
+        if len(away) and float(away.median()) > FAR:
+            what = (
+                f"the observations are {float(away.median()):.0f} standard deviations from the "
+                "climate of the model, which comes from a free run or from the target"
+            )
+            fix = "fit with a target, or give background_state= and background_error_variance="
+            raise InputError([(what, fix)])
 
     def within(self, x: Tensor) -> FloatArray:
         """Leave the spin-up out."""
@@ -209,24 +229,6 @@ class Assimilation:
             x = self.strong.minimise(many, x, self.method.steps)
         found: Tensor = x.unflatten(0, guesses.shape[:2])
         return found
-
-
-def _background(method: FourDVar, climate: Climate) -> tuple[Tensor, CovarianceMatrix]:
-    """What is known of a first state, (n,), and the covariance of its errors."""
-    states = climate.states
-    count, size = states.shape
-    if method.background_state is not None and method.background_error_variance is not None:
-        given = torch.as_tensor(method.background_state, dtype=states.dtype, device=states.device)
-        return given, CovarianceMatrix(method.background_error_variance, size)
-    rank = int(torch.linalg.matrix_rank(states - climate.mean))
-    if rank < size:
-        what = (
-            f"the climate's {count} states differ in {rank} directions, and a state has {size} "
-            "components: their covariance is none"
-        )
-        fix = "use a larger climate=, fit with a target, or give background_state= and its variance"
-        raise InputError([(what, fix)])
-    return climate.mean, CovarianceMatrix(climate.covariance, size, "climate")
 
 
 def _repeat(batch: Batch, times: int) -> Batch:

@@ -21,6 +21,7 @@ __all__ = [
     "FitOptions",
     "GivesEnsembles",
     "KnowsError",
+    "KnowsStates",
     "MapsPoints",
     "Method",
     "Parameters",
@@ -174,6 +175,15 @@ def check_method(name: str, value: object, problems: Problems) -> TypeGuard[Meth
         problems.add(f"{name} is {what}, not a method", fix)
         return False
     return True
+
+
+@runtime_checkable
+class KnowsStates(Protocol):
+    """A method that knows enough beforehand to give a window in which nothing was observed."""
+
+    @property
+    def knows_states(self) -> bool:
+        """Whether it does."""
 
 
 @runtime_checkable

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from xr4dvar.batch import Batch
 from xr4dvar.chain import to_states
+from xr4dvar.covariance.matrix import CovarianceMatrix
 from xr4dvar.dynamics.integrators import Step, trajectory
 from xr4dvar.errors import InputError
 from xr4dvar.types import FloatArray
 
-__all__ = ["Climate", "closest", "free_run"]
+if TYPE_CHECKING:
+    from xr4dvar.methods.fourdvar import FourDVar
+
+__all__ = ["Climate", "background", "closest", "free_run"]
 
 
 #: Steps that a free run is given to come to its climate, and between states that are kept of it.
@@ -109,3 +115,25 @@ def closest(climate: Climate, batch: Batch, count: int) -> Tensor:
     # |y - r|^2 = |y|^2 - 2 y r + |r|^2, and the first part is the same for all
     misfit = weight @ (flat**2).T - 2 * (weight * y) @ flat.T
     return runs[misfit.topk(count, largest=False).indices]
+
+
+def background(method: FourDVar, climate: Climate) -> tuple[Tensor, CovarianceMatrix]:
+    """What is known of a first state, (n,), and the covariance of its errors."""
+    states = climate.states
+    count, size = states.shape
+    if method.background_state is not None and method.background_error_variance is not None:
+        given = torch.as_tensor(np.asarray(method.background_state, dtype=np.float64)).to(states)
+        return given, CovarianceMatrix(method.background_error_variance, size)
+    rank = int(torch.linalg.matrix_rank(states - climate.mean))
+    try:
+        covariance = CovarianceMatrix(climate.covariance, size) if rank == size else None
+    except InputError:  # all but singular, or all but nothing
+        covariance = None
+    if covariance is None:
+        what = (
+            f"the climate's {count} states differ in {rank} directions, and a state has {size} "
+            "components: they have no covariance"
+        )
+        fix = "use a larger climate=, fit with a target, or give background_state= and its variance"
+        raise InputError([(what, fix)])
+    return climate.mean, covariance

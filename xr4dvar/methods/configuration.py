@@ -26,18 +26,17 @@ def to_config(value: Any) -> Any:
     """
     if is_dataclass(value):
         own = {field.name: to_config(getattr(value, field.name)) for field in fields(value)}
-        return {"name": type(value).__name__, **own}
+        code = {} if _of_this_package(value) else {"code": _digest(value)}
+        return {"name": type(value).__name__, **own, **code}
     if isinstance(value, Mapping):
         return {str(key): to_config(item) for key, item in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str):
         return [to_config(item) for item in value]
-    if isinstance(value, np.ndarray | np.bool_ | np.integer | np.floating):
-        return value.tolist()
-    if callable(value):
-        return f"<{getattr(value, '__qualname__', type(value).__name__)} {_digest(value)}>"
     if value is None or isinstance(value, str | int | float | bool):
         return value
-    return str(value)
+    if _is_array(value):
+        return np.asarray(value).tolist()
+    return f"<{getattr(value, '__qualname__', type(value).__name__)} {_digest(value)}>"
 
 
 def functions_of(value: Any, where: str = "") -> list[str]:
@@ -49,19 +48,47 @@ def functions_of(value: Any, where: str = "") -> list[str]:
     >>> functions_of(xv.FourDVar(xv.ODE(abs, dt=0.1), error_variance=1.0))
     ['tendency of ODE']
     """
+    if is_dataclass(value) and not _of_this_package(value):
+        return [where or type(value).__name__]
     if is_dataclass(value):
         own = ((field.name, getattr(value, field.name)) for field in fields(value))
         name = type(value).__name__
         return [found for key, v in own for found in functions_of(v, f"{key} of {name}")]
-    plain = value is None or isinstance(value, str | int | float | bool | np.generic | np.ndarray)
+    plain = value is None or isinstance(value, str | int | float | bool) or _is_array(value)
     return [] if plain or isinstance(value, Mapping | Sequence) else [where]
 
 
-def _digest(function: Any) -> str:
-    """What a function does, its code and all that it refers to: another one has another digest."""
+def _of_this_package(value: Any) -> bool:
+    return type(value).__module__.split(".")[0] == __name__.split(".")[0]
+
+
+def _is_array(value: Any) -> bool:
+    return hasattr(value, "__array__") and not isinstance(value, type)
+
+
+def _digest(value: Any) -> str:
+    """What a function or object does, its code and all that it refers to: another has another.
+
+    Raises
+    ------
+    InputError
+        It cannot be sent to another process.
+    """
     import cloudpickle
 
-    return hashlib.blake2b(cloudpickle.dumps(function), digest_size=8).hexdigest()
+    try:
+        content = cloudpickle.dumps(value)
+    except Exception as error:  # whatever the user's objects may raise
+        what = f"{value!r} cannot be pickled ({error})"
+        raise InputError([(what, "leave open files, locks and the like out of it")]) from error
+    # what can be imported is pickled by name: its code may be another one now
+    codes = [_code(value), *(_code(item) for item in vars(type(value)).values())]
+    return hashlib.blake2b(content + b"".join(codes), digest_size=8).hexdigest()
+
+
+def _code(function: Any) -> bytes:
+    code = getattr(function, "__code__", None)
+    return b"" if code is None else code.co_code + repr((code.co_consts, code.co_names)).encode()
 
 
 def from_config(config: Any) -> Any:

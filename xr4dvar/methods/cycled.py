@@ -66,6 +66,7 @@ class Cycled:
     inflation: float = 1.0
 
     background: ClassVar[None] = None
+    knows_states: ClassVar[bool] = True
 
     @property
     def takes_error_variance(self) -> bool:

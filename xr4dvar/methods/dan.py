@@ -75,6 +75,7 @@ class DataAssimilationNetwork:
     training: Training = field(default_factory=Training)
 
     background: ClassVar[None] = None
+    knows_states: ClassVar[bool] = True
 
     def check(self, grid: Grid, names: Sequence[str]) -> None:
         """Raise one `InputError` if a setting or the data cannot be used."""

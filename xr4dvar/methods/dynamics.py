@@ -70,7 +70,7 @@ def is_dynamics(value: object) -> TypeGuard[Dynamics]:
 
 @dataclass(frozen=True)
 class Lorenz63:
-    """The convection model of Lorenz (1963), three components.
+    """The convection model of Lorenz (1963), of the three components x, y and z, in this order.
 
     Parameters
     ----------
@@ -100,6 +100,7 @@ class Lorenz63:
     learned: bool = False
 
     components: ClassVar[int] = 3
+    names: ClassVar[tuple[str, ...]] = ("x", "y", "z")
 
     def check(self, problems: Problems) -> None:
         """Note every setting that cannot be used."""

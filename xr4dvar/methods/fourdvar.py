@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from xr4dvar.arguments import check_count, check_flag
+from xr4dvar.arguments import as_numbers, check_count, check_flag
 from xr4dvar.errors import Problems
 from xr4dvar.labels import Grid
 from xr4dvar.methods.base import (
@@ -112,6 +112,7 @@ class FourDVar:
     background_error_variance: Variances | None = None
 
     background: ClassVar[None] = None
+    knows_states: ClassVar[bool] = True
 
     @property
     def takes_error_variance(self) -> bool:
@@ -146,7 +147,8 @@ class FourDVar:
                 problems.add(what, fix)
                 problems.raise_if_any()
             for name in ("error_variance", "model_error_variance", "background_error_variance"):
-                if (value := getattr(self, name)) is not None:
+                value = getattr(self, name)
+                if value is not None or name == "error_variance":
                     with problems.collect():
                         CovarianceMatrix(value, size, name)
             self._check_background(size, problems)
@@ -161,11 +163,8 @@ class FourDVar:
             problems.add(f"{given} is given without {missing}", "give both, or neither")
         if state is None:
             return
-        try:
-            numbers = np.asarray(state, dtype=np.float64)
-        except (TypeError, ValueError):
-            numbers = np.zeros(0)
-        if numbers.shape != (size,) or not np.isfinite(numbers).all():
+        numbers = as_numbers(state)
+        if numbers is None or numbers.shape != (size,) or not np.isfinite(numbers).all():
             what = f"background_state is {state!r}"
             problems.add(what, f"give a finite number for each of the {size} components")
 

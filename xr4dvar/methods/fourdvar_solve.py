@@ -45,7 +45,7 @@ def states_beforehand(method: FourDVar, spacing: float, size: int, seed: int) ->
     covariance = CovarianceMatrix(1.0 if variance is None else variance, size)
     drawn = np.random.default_rng(seed).standard_normal((method.climate, size))
     anomalies = covariance.colour(torch.from_numpy(drawn)).numpy()
-    return _parameters(spacing, np.asarray(method.background_state) + anomalies)
+    return _parameters(spacing, np.asarray(method.background_state, dtype=np.float64) + anomalies)
 
 
 def states_of(method: FourDVar, data: TrainingData, seed: int) -> Parameters:

@@ -80,7 +80,8 @@ def check_fourdvarnet(method: FourDVarNet, grid: Grid, names: Sequence[str]) -> 
     _check_losses(method, problems)
     for name in ("error_variance", "model_error_variance"):
         if (value := getattr(method, name)) is not None:
-            check_variances(name, value, grid, names, problems)
+            size = components(grid, names) if layout_grid(grid) == "time" else len(names)
+            check_variances(name, value, (size,), problems)
     _check_windows(method, grid, problems)
     training: object = method.training
     if isinstance(training, Training):
@@ -170,9 +171,7 @@ def _check_losses(method: FourDVarNet, problems: Problems) -> None:
         problems.add("the weights of all losses are 0", "give at least one a positive weight")
 
 
-def check_variances(
-    name: str, value: object, grid: Grid, names: Sequence[str], problems: Problems
-) -> None:
+def check_variances(name: str, value: object, sizes: Sequence[int], problems: Problems) -> None:
     """Note variances that are not positive, or neither one for all nor one for each."""
     if not isinstance(value, Sequence) or isinstance(value, str):
         check_number(name, value, problems)
@@ -183,9 +182,9 @@ def check_variances(
         return
     for number in value:
         check_number(f"one of {name}", number, problems)
-    size = components(grid, names) if layout_grid(grid) == "time" else len(names)
-    if len(value) != size:
-        what = f"{name} has {len(value)} numbers, the data have {size}"
+    if len(value) not in sizes:
+        known = " or ".join(map(str, sorted(set(sizes))))
+        what = f"{name} has {len(value)} numbers, the data have {known}"
         problems.add(what, "give one number for all, or one a variable (of series: component)")
 
 

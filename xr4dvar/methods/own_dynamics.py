@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from xr4dvar.dynamics.integrators import Step
 
-__all__ = ["ODE", "StepMap", "TriesStates"]
+__all__ = ["ODE", "StepMap", "TriesStates", "try_on"]
 
 #: A step may differ from what it should be by this share: a spacing of 0.1 is no exact number.
 ROUNDING = 1e-6
@@ -37,9 +37,8 @@ class ODE:
     ----------
     tendency : callable
         f, a function or module of torch: states (..., n) to their rates of change (..., n), each
-        by itself. The components are those of the data, variables first, then y, then x. States
-        are float64, or float32 in `FourDVarNet`; a module is copied, and gets states in the
-        precision of its own parameters.
+        by itself, which torch can differentiate. The components are those of the data, variables
+        first, then y, then x. States are float64; a module is copied and made so.
     dt : float
         Longest step of the integration, in the units of the time axis (days, of dates).
     scheme : {"rk4", "euler"}
@@ -150,33 +149,46 @@ def _check_function(
         from torch.nn import Module
 
         known = function.parameters() if isinstance(function, Module) else ()
-        if not any(True for _ in known):
-            what = f"learned is True, and {name} is no module of torch with parameters"
+        if not any(p.requires_grad for p in known):
+            what = f"learned is True, and {name} is no module of torch with parameters to learn"
             problems.add(what, "give a torch.nn.Module, or learned=False")
 
 
 def _try_on(
     function: Callable[[Tensor], Tensor], name: str, gives: str, size: int, problems: Problems
 ) -> None:
-    """Note a function that fails on states, mixes them, or gives anything but one for each."""
-    import torch
-
     from xr4dvar.dynamics import OwnFunction
+
+    fix = f"give {gives} for each component; components are the last dimension, x[..., i]"
+    try_on(OwnFunction(function), name, fix, size, problems)
+
+
+def try_on(
+    function: Callable[[Tensor], Tensor], name: str, fix: str, size: int, problems: Problems
+) -> None:
+    """Note what fails on states, mixes them, has no derivative, or gives not one for each."""
+    import torch
 
     states = torch.linspace(0.1, 0.9, 6 * size, dtype=torch.float64).reshape(2, 3, size)
     where = f"states of shape {tuple(states.shape)}, torch.float64"
-    fix = f"give {gives} for each component; components are the last dimension, x[..., i]"
-    with torch.no_grad():
-        tried = OwnFunction(function, learned=False)
-        try:
-            found, alone = (tried(x) for x in (states, states[1:, 2:]))
-        except Exception as error:  # whatever the user's code may raise
-            problems.add(f"{name} fails on {where} ({type(error).__name__}: {error})", fix)
-            return
-    if not isinstance(found, torch.Tensor):
-        problems.add(f"{name} gives {type(found).__name__} of {where}", fix)
+    try:
+        with torch.enable_grad():
+            found = function(states.clone().requires_grad_())
+        with torch.no_grad():
+            again, alone, other = (function(x) for x in (states, states[1:, 2:], 1.01 * states))
+    except Exception as error:  # whatever the user's code may raise
+        problems.add(f"{name} fails on {where} ({type(error).__name__}: {error})", fix)
+        return
+    given: object = found
+    if not isinstance(given, torch.Tensor):
+        problems.add(f"{name} gives {type(given).__name__} of {where}", fix)
     elif found.shape != states.shape:  # would be broadcast, and pass for a model
         problems.add(f"{name} gives states of shape {tuple(found.shape)} of {where}", fix)
-    elif not torch.allclose(found[1:, 2:], alone, rtol=1e-4, equal_nan=True):
+    elif not torch.allclose(found, again, rtol=1e-4, equal_nan=True):
+        problems.add(f"{name} is random", "let it give the same each time, as module.eval() does")
+    elif not torch.allclose(again[1:, 2:], alone, rtol=1e-4, equal_nan=True):
         what = f"{name} gives something else of a state when there are others beside it"
         problems.add(what, "let it treat each state by itself")
+    elif not found.requires_grad and not torch.equal(again, other):
+        what = f"torch cannot differentiate {name}"
+        problems.add(what, "write it in torch all through, without detach() or numpy")

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from xr4dvar.errors import Problems
 from xr4dvar.labels import Grid
-from xr4dvar.methods.dynamics import Dynamics
-from xr4dvar.methods.own_dynamics import TriesStates
+from xr4dvar.methods.dynamics import Dynamics, flow_of
+from xr4dvar.methods.own_dynamics import TriesStates, try_on
 
 __all__ = ["check_chain", "check_even", "components", "spacing_of"]
 
@@ -36,8 +36,9 @@ def check_chain(dynamics: Dynamics, grid: Grid, names: Sequence[str], problems: 
     check_even(grid, "a model", problems)
     size, wanted = components(grid, names), dynamics.components
     if wanted is None or wanted == size:
-        if len(problems.found) == before and isinstance(dynamics, TriesStates):
-            dynamics.check_states(size, spacing_of(grid, dynamics), problems)
+        if len(problems.found) == before:
+            _check_names(dynamics, grid, names, problems)
+            _check_states(dynamics, size, spacing_of(grid, dynamics), problems)
         return True
     problems.add(
         f"{type(dynamics).__name__} has {wanted} components, the data's state {size}",
@@ -45,6 +46,26 @@ def check_chain(dynamics: Dynamics, grid: Grid, names: Sequence[str], problems: 
         "or give a Dataset of one variable a component",
     )
     return False
+
+
+def _check_states(dynamics: Dynamics, size: int, spacing: float, problems: Problems) -> None:
+    """Note what goes wrong with states: of our own models nothing does."""
+    if isinstance(dynamics, TriesStates):
+        dynamics.check_states(size, spacing, problems)
+    elif not type(dynamics).__module__.startswith("xr4dvar."):
+        name = f"the flow of {type(dynamics).__name__}"
+        with problems.collect():
+            step = flow_of(dynamics, spacing, size)
+            try_on(step, name, "give a state for each component", size, problems)
+
+
+def _check_names(dynamics: Dynamics, grid: Grid, names: Sequence[str], problems: Problems) -> None:
+    """Note components of the model's names in another order: they would be taken for others."""
+    known = list(getattr(dynamics, "names", ()))
+    for given in (list(names), list(grid["x"].labels) if "x" in grid.roles else []):
+        if given != known and sorted(given) == sorted(known):
+            what = f"the components are {given}, {type(dynamics).__name__} has {known}"
+            problems.add(what, "put them in this order")
 
 
 def check_even(grid: Grid, who: str, problems: Problems) -> None:

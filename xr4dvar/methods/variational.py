@@ -23,7 +23,7 @@ from xr4dvar.methods.dynamics import Dynamics, is_dynamics
 from xr4dvar.methods.fourdvarnet_checks import check_variances, default_patch
 from xr4dvar.methods.learned_dynamics import learns
 from xr4dvar.methods.linear_interpolation import LinearInterpolation
-from xr4dvar.methods.states import check_chain
+from xr4dvar.methods.states import check_chain, components
 from xr4dvar.methods.static_priors import AutoEncoder, Denoiser, EOFs, StaticPrior
 from xr4dvar.methods.training_data import TrainingData
 from xr4dvar.methods.training_options import Training
@@ -106,11 +106,12 @@ class Variational:
     background: Method | None = field(default_factory=LinearInterpolation)
 
     takes_error_variance: ClassVar[bool] = True
+    knows_states: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         for name in ("error_variance", "prior_error_variance"):
             value = getattr(self, name)
-            if isinstance(value, Iterable) and not isinstance(value, str | Mapping):
+            if isinstance(value, Iterable) and not isinstance(value, str | Mapping | set):
                 object.__setattr__(self, name, tuple(value))
 
     @property
@@ -232,9 +233,10 @@ def _check_prior(method: Variational, grid: Grid, names: Sequence[str], problems
 def _check_variances(
     method: Variational, grid: Grid, names: Sequence[str], problems: Problems
 ) -> None:
-    check_variances("error_variance", method.error_variance, grid, names, problems)
+    sizes = len(names), components(grid, names)
+    check_variances("error_variance", method.error_variance, sizes, problems)
     if method.prior_error_variance is not None:
-        check_variances("prior_error_variance", method.prior_error_variance, grid, names, problems)
+        check_variances("prior_error_variance", method.prior_error_variance, sizes, problems)
 
 
 def _check_pairs(method: Variational, problems: Problems) -> None:

@@ -39,6 +39,9 @@ def make_ensemble_solver(
     posterior. A fixed point or a denoiser has no such cost: there, noise on the observations is
     all.
 
+    To a decoded state is added what no code holds, drawn from Q and, where something was observed,
+    from what the observation says of it.
+
     The noise of a cell is that of its place, the same in all windows that overlap there. Codes
     are those of windows: where these overlap, members are means over codes drawn apart.
 
@@ -59,10 +62,16 @@ def make_ensemble_solver(
             cells = places_of(patches)
             found = []
             for group in groups:
-                drawn = _perturbed(analysis, batch, best, cells, [(seed, m) for m in group])
+                keys = [(seed, m) for m in group]
+                drawn, rest = _perturbed(analysis, batch, best, cells, keys)
                 again = best.repeat(len(group), 1, 1, 1, 1)
-                begin = analysis.solver.init(analysis.cost, drawn, again)
-                found.append(analysis.maps(analysis.minimum(drawn, begin)))
+                begin = analysis.solver(drawn).init(analysis.cost, drawn, again)
+                control = analysis.minimum(drawn, begin)
+                lacking = None
+                if analysis.code is not None:
+                    decoded = analysis.code.decode(control)
+                    lacking = _lacking(analysis, drawn, decoded, rest)
+                found.append(analysis.maps(control, lacking))
             return np.concatenate(found).reshape(members, *patches.y.shape)
 
     return solve
@@ -93,20 +102,35 @@ def _perturbed(
     best: Tensor,
     cells: Sequence[np.ndarray],
     keys: Sequence[tuple[int, int]],
-) -> Batch:
-    """The windows of each member, with noise on all that their cost is made of."""
+) -> tuple[Batch, Tensor]:
+    """The windows of each member, with noise on all that their cost is made of.
+
+    Second is the noise of Q: of what no code holds, or of what the prior says.
+    """
 
     def noise(kind: int, places: Sequence[np.ndarray]) -> Tensor:
         drawn = [cell_noise((*key, kind), places) for key in keys]
         return torch.from_numpy(np.concatenate(drawn)).to(batch.y.device)
 
     batch = batch.take(torch.arange(len(best)).repeat(len(keys)).to(best.device))
-    error = analysis.column(analysis.error + analysis.extra).sqrt() * noise(OBSERVATIONS, cells)
-    batch = batch.perturbed(error)
+    extra, weight = analysis.column(analysis.extra), batch.weight.clamp(min=1e-300)
+    own = (analysis.column(analysis.error) + extra) / weight - extra  # variance of each
+    rest = analysis.column(analysis.q).sqrt() * noise(PRIOR, cells)
+    error = own.clamp(min=0).sqrt() * noise(OBSERVATIONS, cells)
+    if analysis.code is not None:  # which observations hold and a decoded state does not
+        error = error + rest
+    batch = batch.perturbed(error * weight.sqrt())
     if analysis.code is not None:  # one draw a window, from where its first cell is
         starts = [place[:, :1, :1, :1, :1] for place in cells]
         numbers = _along(1, np.arange(best.shape[1]))
-        return replace(batch, mean=noise(CODE, [*starts, numbers]))
+        return replace(batch, mean=noise(CODE, [*starts, numbers])), rest
     if analysis.method.solver_name in ("fixed_point", "plug_and_play"):
-        return batch
-    return replace(batch, forcing=analysis.column(analysis.q).sqrt() * noise(PRIOR, cells))
+        return batch, rest
+    return replace(batch, forcing=rest), rest
+
+
+def _lacking(analysis: Analysis, drawn: Batch, decoded: Tensor, rest: Tensor) -> Tensor:
+    """What the decoded states lack: as it was drawn, corrected by what was seen of it."""
+    extra = analysis.column(analysis.extra)
+    gain = extra * drawn.weight / (analysis.column(analysis.error) + extra)
+    return gain * (drawn.y - decoded) - rest

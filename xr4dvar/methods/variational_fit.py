@@ -64,7 +64,11 @@ def known_model(
     y, x = (grid[role].size if role in grid.roles else 1 for role in ("y", "x"))
     shape = len(names), method.patch_sizes(grid)["time"], y, x
     states = free_run(step, size, CLIMATE, seed=0).reshape(-1, len(names), 1, y, x)
-    return Parameters(_settings(method, grid, shape), _scales(states))
+    scales = _scales(states)
+    # a model that settles has no spread: what is seen of it spreads as its errors do
+    least = float(np.min(method.error_variance)) ** 0.5
+    scales["spread"] = np.maximum(scales["spread"], least)
+    return Parameters(_settings(method, grid, shape), scales)
 
 
 def _settings(method: Variational, grid: Grid, shape: Sequence[int]) -> dict[str, Any]:

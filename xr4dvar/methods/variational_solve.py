@@ -106,13 +106,12 @@ class Analysis:
         self.extra = self.q if method.control == "latent" else np.zeros_like(self.q)
         observation = ObservationTerm(self._variance(self.error + self.extra))
         self.code = None
-        self.solver: CoreSolver
+        self.plugged: CoreSolver | None = None
         if isinstance(method.prior, Denoiser):
             self.cost = Cost([observation])
-            self.solver = PlugAndPlay(prior, noise_levels(method, self.mean, self.spread)).to(place)
+            levels = noise_levels(method, self.mean, self.spread)
+            self.plugged = PlugAndPlay(prior, levels).to(place)
         else:
-            step = SAFE / float((1 / self.error + 1 / self.q).max())
-            self.solver = SOLVERS[method.solver_name](step)
             self.cost = Cost([observation, PriorTerm(prior, self._variance(self.q))])
         if method.control == "latent":
             statistics = (torch.as_tensor(arrays[f"code/{name}"]) for name in ("mean", "root"))
@@ -127,12 +126,23 @@ class Analysis:
 
     def minimum(self, batch: Batch, start: State) -> Tensor:
         """What is looked for, the state or its code, where its cost is least."""
-        return minimise(self.cost, self.solver, batch, self.method.step_count, start=start).x
+        steps = self.method.step_count
+        return minimise(self.cost, self.solver(batch), batch, steps, start=start).x
 
-    def maps(self, x: Tensor) -> FloatArray:
-        """States in the data's units, of what is looked for."""
+    def solver(self, batch: Batch) -> CoreSolver:
+        """Make the solver, with a step that is safe for the most precise of the observations."""
+        if self.plugged is not None:
+            return self.plugged
+        observed = batch.weight.amax() / self.column(self.error + self.extra).amin()
+        step = SAFE / float(observed + 1 / self.column(self.q).amin())
+        return SOLVERS[self.method.solver_name](step)
+
+    def maps(self, x: Tensor, lacking: Tensor | None = None) -> FloatArray:
+        """States in the data's units, of what is looked for and what no code holds of them."""
         if self.code is not None:
             x = self.code.decode(x)
+        if lacking is not None:
+            x = x + lacking
         lost = (~torch.isfinite(x).flatten(1).all(1)).nonzero().flatten().tolist()
         if lost:
             what = f"the solver {self.method.solver_name!r} runs out of bounds with this prior"
@@ -143,7 +153,8 @@ class Analysis:
     def curve(self, patches: Patches) -> Curves:
         """Costs of windows as they are completed."""
         batch, start = self.start(patches)
-        found = cost_curve(self.cost, self.solver, batch, self.method.step_count, start=start)
+        steps = self.method.step_count
+        found = cost_curve(self.cost, self.solver(batch), batch, steps, start=start)
         names = "observations", "prior" if self.code is None else "code"
         terms = found.terms.permute(2, 1, 0).cpu().numpy()
         norms = found.gradient_norms.T.cpu().numpy()
@@ -157,7 +168,7 @@ class Analysis:
             x = guess if self.code is None else self.code.encode(guess)
         elif self.code is not None:
             x = batch.y.new_zeros(len(batch.y), len(self.code.mean), 1, 1, 1)
-        return batch, self.solver.init(self.cost, batch, x)
+        return batch, self.solver(batch).init(self.cost, batch, x)
 
     def _batch(self, patches: Patches) -> Batch:
         """Scaled observations; variances given one by one set their weights."""
