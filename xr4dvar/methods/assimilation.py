@@ -80,9 +80,8 @@ class Assimilation:
         size = self.climate.states.shape[1]
         # what the given variances are multiplied by, where they were estimated
         factors = parameters.settings.get("variance_factors", {})
-        variance = np.asarray(method.error_variance, dtype=np.float64) * factors.get(
-            "error_variance", 1.0
-        )
+        factor = factors.get("error_variance", 1.0)
+        variance = factor * np.asarray(method.error_variance, dtype=np.float64)
         self.error = CovarianceMatrix(variance, size, "error_variance")
         self.background_state, self.background = background(method, self.climate)
         self.model_error = None
