@@ -105,7 +105,7 @@ LORENZ63_X = (
             error_variance=1e-4,
             loss={"regularisation": 0.0},
         ),
-        steps=6_000,
+        steps=2_000,
         changes={"noise_variance": 0.0},
     ),
     Learner(

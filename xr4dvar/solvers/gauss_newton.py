@@ -10,7 +10,7 @@ from xr4dvar.chain import ChainTerm, NormalEquations, from_states, to_states
 from xr4dvar.cost import Cost
 from xr4dvar.errors import InputError
 from xr4dvar.solvers.block_tridiagonal import log_determinant, marginals, solve
-from xr4dvar.solvers.levenberg_marquardt import Damping
+from xr4dvar.solvers.levenberg_marquardt import Damping, foretold
 from xr4dvar.solvers.loop import State, refuse_graph
 
 __all__ = ["GaussNewton", "normal_equations"]
@@ -65,11 +65,13 @@ class GaussNewton(nn.Module):
         damping: Damping = state.memory
         with torch.no_grad():
             equations = normal_equations(cost, to_states(state.x), batch)
-            held = equations.diagonal.diagonal(dim1=-2, dim2=-1)
-            held *= 1 + damping.value[:, None, None]
+            diagonal = equations.diagonal.diagonal(dim1=-2, dim2=-1)
+            held = damping.value[:, None, None] * diagonal
+            diagonal += held
             change = solve(equations.diagonal, equations.below, equations.gradient)
             trial = state.x - from_states(change, state.x)
-            better, damping = damping.judge(cost(trial, batch), self.tolerance)
+            gain = foretold(equations.gradient, change, held)
+            better, damping = damping.judge(cost(trial, batch), gain, self.tolerance)
             x = torch.where(better.view(-1, 1, 1, 1, 1), trial, state.x)
         return State(x, state.step + 1, damping, damping.converged)
 

@@ -12,7 +12,7 @@ from xr4dvar.batch import Batch
 from xr4dvar.cost import Cost, LeastSquares
 from xr4dvar.errors import Problems
 from xr4dvar.solvers.conjugate_gradient import conjugate_gradient, dot, scale
-from xr4dvar.solvers.levenberg_marquardt import Damping
+from xr4dvar.solvers.levenberg_marquardt import Damping, foretold
 from xr4dvar.solvers.loop import State, refuse_graph
 
 __all__ = ["GaussNewtonCG", "derivatives", "residuals"]
@@ -98,14 +98,14 @@ class GaussNewtonCG(nn.Module):
         refuse_graph(self, differentiable)
         damping: Damping = state.memory
         with torch.no_grad():
-            change = self._change(residuals(cost, batch), state.x, damping.value)
-            trial = state.x + change
-            better, damping = damping.judge(cost(trial, batch), self.tolerance)
+            change, gain = self._change(residuals(cost, batch), state.x, damping.value)
+            trial = state.x - change
+            better, damping = damping.judge(cost(trial, batch), gain, self.tolerance)
             x = torch.where(better.view(-1, 1, 1, 1, 1), trial, state.x)
         return State(x, state.step + 1, damping, damping.converged)
 
-    def _change(self, f: Function, x: Tensor, damping: Tensor) -> Tensor:
-        """Solve for the step from `x` that minimises the damped quadratic model."""
+    def _change(self, f: Function, x: Tensor, damping: Tensor) -> tuple[Tensor, Tensor]:
+        """Solve for what to take off `x`, and foretell how much that lowers the cost."""
         here, forward, adjoint = derivatives(f, x)
         gradient = adjoint(here)
 
@@ -118,7 +118,8 @@ class GaussNewtonCG(nn.Module):
         def product(v: Tensor) -> Tensor:
             return curve(v) + scale(held, v)
 
-        return conjugate_gradient(product, -gradient, self.accuracy, self.iterations)
+        change = conjugate_gradient(product, gradient, self.accuracy, self.iterations)
+        return change, foretold(gradient, change, scale(held, torch.ones_like(change)))
 
 
 def derivatives(f: Function, x: Tensor) -> tuple[Tensor, Function, Function]:

@@ -12,7 +12,7 @@ from xr4dvar.dynamics.integrators import Step, trajectory
 from xr4dvar.dynamics.linear import linearise
 from xr4dvar.solvers.block_tridiagonal import inverse
 from xr4dvar.solvers.gauss_newton import normal_equations
-from xr4dvar.solvers.levenberg_marquardt import Damping
+from xr4dvar.solvers.levenberg_marquardt import Damping, foretold
 from xr4dvar.solvers.loop import State, refuse_graph
 
 __all__ = ["Shooting", "sensitivities"]
@@ -67,10 +67,13 @@ class Shooting(nn.Module):
         with torch.no_grad():
             states = to_states(state.x)
             matrix, gradient, _ = self._normal(cost, states, batch)
-            matrix.diagonal(dim1=-2, dim2=-1).mul_(1 + damping.value[:, None])
+            diagonal = matrix.diagonal(dim1=-2, dim2=-1)
+            held = damping.value[:, None] * diagonal
+            diagonal += held
             change = (inverse(matrix) @ gradient[..., None])[..., 0]
             trial = self._run(states[:, 0] - change, state.x)
-            better, damping = damping.judge(cost(trial, batch), self.tolerance)
+            gain = foretold(gradient, change, held)
+            better, damping = damping.judge(cost(trial, batch), gain, self.tolerance)
             x = torch.where(better.view(-1, 1, 1, 1, 1), trial, state.x)
         return State(x, state.step + 1, damping, damping.converged)
 
