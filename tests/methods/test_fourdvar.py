@@ -132,6 +132,13 @@ def test_a_climate_of_too_few_states_is_said(ds):
         ds.obs.fourdvar.reconstruct(assimilation(climate=2))
 
 
+def test_a_target_of_components_that_follow_from_each_other_is_said(ds):
+    target = ds.truth.copy()
+    target.loc[{"component": "z"}] = target.sel(component=["x", "y"]).sum("component")
+    with pytest.raises(xv.InputError, match=r"differ in 2 directions.*no component follows"):
+        ds.obs.fourdvar.reconstruct(ds.obs.fourdvar.fit(assimilation(), target))
+
+
 def test_members_follow_from_their_seed_whatever_the_chunks(ds):
     draw = {"ensemble": 2, "seed": 5}
     eager = ds.obs.fourdvar.reconstruct(assimilation(starts=1), **draw)

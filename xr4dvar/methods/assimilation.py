@@ -284,5 +284,5 @@ def check_found(evidence: Tensor) -> None:
     """Raise where none of the minima of a window (B, S) is finite."""
     lost = torch.isinf(evidence).all(1).nonzero().flatten().tolist()
     if lost:
-        fix = "take a smaller dt, or look at their observations"
+        fix = "take a smaller dt, a shorter spin_up or window, or look at their observations"
         raise LostPatches("the model runs out of bounds", fix, lost, len(evidence))

@@ -134,6 +134,10 @@ def background(method: FourDVar, climate: Climate) -> tuple[Tensor, CovarianceMa
             f"the climate's {count} states differ in {rank} directions, and a state has {size} "
             "components: they have no covariance"
         )
-        fix = "use a larger climate=, fit with a target, or give background_state= and its variance"
+        if count <= size:
+            fix = "use a larger climate=, or fit with a target"
+        else:
+            fix = "fit with a target in which no component follows from the others"
+        fix += ", or give background_state= and background_error_variance="
         raise InputError([(what, fix)])
     return climate.mean, covariance
