@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, get_args
 
 import xarray as xr
@@ -72,7 +72,8 @@ def fit(
         the end of the time axis. They are never trained on; the method learns from the longer of
         what lies before and after them. Where the times are too few for a share to be set apart,
         it is one of the windows (members, ...) along the first further dimension; where there is
-        none, all times serve both ends, and the log says so.
+        none, all times serve both ends, and the log says so. Only methods that are trained need
+        observations there.
     mask : DataArray of bool, optional
         True for cells that are wanted (sea), on some or all dimensions of `obs`; what is
         outside counts as missing.
@@ -138,31 +139,34 @@ def fit(
     train, held_out = find_periods(obs, inputs.grid, validation, least, problems)
     problems.raise_if_any()
     hide = hider(hidden_shape, hidden)
-    data = _gather(inputs, extra.get("target", []), train, held_out, validation, hide)
+    fields = _loaded([*inputs.fields, *extra.get("target", [])])
+    periods = {"training": train} | ({"validation": held_out} if _learns(method) else {})
+    normalisation = _normalisation(inputs, fields, periods)
+    data = _gather(inputs, fields, normalisation, (train, held_out), validation, hide)
     return _fit(method, data, options, variables_signature(obs))
 
 
 def _gather(
     inputs: Inputs,
-    target: Sequence[Any],
-    train: Period,
-    held_out: Period,
+    fields: list[Any],
+    normalisation: Normalisation,
+    periods: tuple[Period, Period],
     validation: slice | float,
     hide: Hide,
 ) -> TrainingData:
     """What a method learns from, and what it is validated on."""
     entries = None
+    train, held_out = periods
     if train == held_out:  # too short to be cut
         entries = hold_entries(inputs.shape, inputs.grid, validation)
         _log_what_validates(inputs, train, entries)
-    fields = _loaded([*inputs.fields, *target])
     return TrainingData(
         read=_reader(fields),
         shape=inputs.shape,
         names=inputs.names,
         grid=inputs.grid,
-        normalisation=_normalisation(inputs, fields, train, held_out),
-        supervised=len(target) > 0,
+        normalisation=normalisation,
+        supervised=len(fields) > len(inputs.fields),
         train=train,
         validation=held_out,
         hide=hide,
@@ -226,15 +230,18 @@ def _log_what_validates(
 
 
 def _normalisation(
-    inputs: Inputs, fields: list[Any], train: Period, held_out: Period
+    inputs: Inputs, fields: list[Any], periods: Mapping[str, Period]
 ) -> Normalisation:
-    """Statistics of the observations; one pass over all fields, which also checks the values."""
+    """Statistics of the observations; one pass over all fields, which also checks the values.
+
+    Each of the periods must hold some.
+    """
     problems = Problems()
     time_axis = len(inputs.shape) - len(inputs.grid.shape) if "time" in inputs.grid.roles else None
     names = [*inputs.names, *(f"target {name}" for name in inputs.names)]
-    periods = {"training": slice(*train), "validation": slice(*held_out)}
+    steps = {name: slice(*period) for name, period in periods.items()}
     summaries = summarise(list(zip(names, fields, strict=False)), time_axis)
-    check_values(summaries, problems, periods if time_axis is not None else None)
+    check_values(summaries, problems, steps if time_axis is not None else None)
     problems.raise_if_any()
     cells = math.prod(inputs.shape)
     for summary in summaries[len(inputs.names) :]:

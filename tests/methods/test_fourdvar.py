@@ -132,6 +132,13 @@ def test_a_climate_of_too_few_states_is_said(ds):
         ds.obs.fourdvar.reconstruct(assimilation(climate=2))
 
 
+def test_windows_to_forecast_can_be_fitted(ds):
+    """What is held out to validate on need not be observed: nothing is validated."""
+    obs = ds.obs.where(ds.obs.time < ds.obs.time[int(0.7 * ds.sizes["time"])])
+    fitted = obs.fourdvar.reconstruct(obs.fourdvar.fit(assimilation()))
+    xr.testing.assert_equal(fitted, obs.fourdvar.reconstruct(assimilation()))
+
+
 def test_a_target_of_components_that_follow_from_each_other_is_said(ds):
     target = ds.truth.copy()
     target.loc[{"component": "z"}] = target.sel(component=["x", "y"]).sum("component")
