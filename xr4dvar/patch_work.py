@@ -139,8 +139,9 @@ class PatchWork:
         if self.output.members:
             solve = _solver(self.model, self.device, "ensemble")
             return list(solve(given, self.output.members, self.output.seed))
-        kinds = ("map", "error")[: self.output.fields]
-        return [_solver(self.model, self.device, kind)(given) for kind in kinds]
+        if self.output.error:
+            return list(_solver(self.model, self.device, "error")(given))
+        return [_solver(self.model, self.device, "map")(given)]
 
     def _take(self, rest: list[FloatArray]) -> FloatArray:
         """Stack the next V fields to (n, V, T, Y, X), with size 1 for an axis that is absent."""
@@ -185,7 +186,7 @@ _SOLVERS: dict[tuple[str, str, str], Any] = {}
 
 
 def _solver(model: Model, device: str, kind: str) -> Any:
-    """The model's solver, for maps, their errors or members, made once a process."""
+    """The model's solver, for maps, maps with errors or members, made once a process."""
     key = model.digest, device, kind
     solve = _SOLVERS.get(key)
     if solve is None:

@@ -132,6 +132,19 @@ def test_a_climate_of_too_few_states_is_said(ds):
         ds.obs.fourdvar.reconstruct(assimilation(climate=2))
 
 
+def test_with_errors_windows_are_solved_once(ds, strong, monkeypatch):
+    solved, analysis = [], Assimilation.analysis
+    monkeypatch.setattr(
+        Assimilation,
+        "analysis",
+        lambda self, batch: solved.append(len(batch.y)) or analysis(self, batch),
+    )
+    # another number of steps at most, so that no solver is at hand
+    both = ds.obs.fourdvar.reconstruct(assimilation(steps=101), error=True)
+    assert sum(solved) == ds.sizes["window"]
+    np.testing.assert_array_equal(both["obs"], strong)
+
+
 def test_windows_to_forecast_can_be_fitted(ds):
     """What is held out to validate on need not be observed: nothing is validated."""
     obs = ds.obs.where(ds.obs.time < ds.obs.time[int(0.7 * ds.sizes["time"])])

@@ -18,6 +18,7 @@ __all__ = [
     "CurveSolver",
     "Curves",
     "EnsembleSolver",
+    "ErrorSolver",
     "FitOptions",
     "GivesEnsembles",
     "KnowsError",
@@ -186,12 +187,16 @@ class KnowsStates(Protocol):
         """Whether it does."""
 
 
+#: Patches in; maps and the standard deviations of their errors (n, V, T, Y, X) out.
+ErrorSolver: TypeAlias = Callable[[Patches], tuple[FloatArray, FloatArray]]
+
+
 @runtime_checkable
 class KnowsError(Protocol):
     """A method that can also say how wrong its maps are."""
 
-    def error_solver_for(self, parameters: Parameters, device: str) -> Solver:
-        """Give the function from patches to the standard deviation of their maps' errors."""
+    def error_solver_for(self, parameters: Parameters, device: str) -> ErrorSolver:
+        """Give the function from patches to maps and the standard deviations of their errors."""
 
 
 #: Patches, a number of members and a seed in; members (M, n, V, T, Y, X) out.

@@ -9,7 +9,7 @@ from typing import ClassVar, get_args
 from xr4dvar.arguments import check_choice, check_count, check_number
 from xr4dvar.errors import Problems
 from xr4dvar.labels import Grid
-from xr4dvar.methods.base import FitOptions, Parameters, Solver, Window
+from xr4dvar.methods.base import ErrorSolver, FitOptions, Parameters, Solver, Window
 from xr4dvar.methods.fourdvar import FourDVar
 from xr4dvar.methods.training_data import TrainingData
 from xr4dvar.types import Estimate, Role, Variances
@@ -121,8 +121,8 @@ class Cycled:
 
         return make_solver(self, parameters, device)
 
-    def error_solver_for(self, parameters: Parameters, device: str) -> Solver:
-        """Give the function from series to the standard deviations of their maps' errors."""
+    def error_solver_for(self, parameters: Parameters, device: str) -> ErrorSolver:
+        """Give the function from series to maps and the standard deviations of their errors."""
         from xr4dvar.methods.cycled_solve import make_error_solver
 
         return make_error_solver(self, parameters, device)

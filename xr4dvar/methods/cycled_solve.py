@@ -13,7 +13,7 @@ from xr4dvar.chain import from_states, to_states
 from xr4dvar.dynamics import trajectory
 from xr4dvar.errors import LostPatches
 from xr4dvar.methods.assimilation import Assimilation, best
-from xr4dvar.methods.base import Parameters, Patches, Solver
+from xr4dvar.methods.base import ErrorSolver, Parameters, Patches, Solver
 from xr4dvar.methods.device import choose_device
 from xr4dvar.types import FloatArray
 
@@ -29,10 +29,9 @@ def make_solver(method: Cycled, parameters: Parameters, device: str) -> Solver:
     return lambda patches: cycling.series(patches)[0]
 
 
-def make_error_solver(method: Cycled, parameters: Parameters, device: str) -> Solver:
-    """Give the function from series to the standard deviations of their maps' errors."""
-    cycling = Cycling(method, parameters, device)
-    return lambda patches: cycling.series(patches)[1]
+def make_error_solver(method: Cycled, parameters: Parameters, device: str) -> ErrorSolver:
+    """Give the function from series to maps and the standard deviations of their errors."""
+    return Cycling(method, parameters, device).series
 
 
 #: Least variance of any direction of a background, as a share of that of a component.

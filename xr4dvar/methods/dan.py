@@ -9,7 +9,7 @@ from typing import ClassVar, get_args
 from xr4dvar.arguments import check_choice, check_count
 from xr4dvar.errors import Problems
 from xr4dvar.labels import Grid
-from xr4dvar.methods.base import FitOptions, Parameters, Solver, Window
+from xr4dvar.methods.base import ErrorSolver, FitOptions, Parameters, Solver, Window
 from xr4dvar.methods.states import check_even, components
 from xr4dvar.methods.training_data import TrainingData
 from xr4dvar.methods.training_options import Training
@@ -120,8 +120,8 @@ class DataAssimilationNetwork:
 
         return make_solver(parameters, device)
 
-    def error_solver_for(self, parameters: Parameters, device: str) -> Solver:
-        """Give the function from windows to the standard deviation of their maps' errors."""
+    def error_solver_for(self, parameters: Parameters, device: str) -> ErrorSolver:
+        """Give the function from windows to maps and the standard deviations of their errors."""
         from xr4dvar.methods.dan_fit import make_error_solver
 
         return make_error_solver(parameters, device)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from xr4dvar.chain import from_states, to_states
 from xr4dvar.errors import InputError
-from xr4dvar.methods.base import FitOptions, Parameters, Patches, Solver
+from xr4dvar.methods.base import ErrorSolver, FitOptions, Parameters, Patches, Solver
 from xr4dvar.methods.dan_network import (
     Architecture,
     FilterNetwork,
@@ -126,15 +126,12 @@ def _observed(y: FloatArray, states: States, device: torch.device) -> tuple[Tens
 
 def make_solver(parameters: Parameters, device: str) -> Solver:
     """Give the function from windows to the means of their states."""
-    return _solver(parameters, device, error=False)
+    both = make_error_solver(parameters, device)
+    return lambda patches: both(patches)[0]
 
 
-def make_error_solver(parameters: Parameters, device: str) -> Solver:
-    """Give the function from windows to the standard deviations of these."""
-    return _solver(parameters, device, error=True)
-
-
-def _solver(parameters: Parameters, device: str, *, error: bool) -> Solver:
+def make_error_solver(parameters: Parameters, device: str) -> ErrorSolver:
+    """Give the function from windows to the means and standard deviations of their states."""
     settings = parameters.settings
     states, place = States(**settings["states"]), choose_device(device)
     network = FilterNetwork(Architecture(**settings["architecture"]))
@@ -143,14 +140,14 @@ def _solver(parameters: Parameters, device: str, *, error: bool) -> Solver:
     )
     network.to(place).eval().requires_grad_(False)
 
-    def solve(patches: Patches) -> FloatArray:
+    def solve(patches: Patches) -> tuple[FloatArray, FloatArray]:
         with one_at_a_time(place):
             means, roots = network(*_observed(patches.y, states, place))
             # the last: of a smoother after all observations, of a filter after those of each time
-            scaled = (standard_deviation(roots[-1]) if error else means[-1]).cpu().numpy()
-        values = scaled * states.spread + (0 if error else states.mean)
-        fields = from_states(torch.from_numpy(values), torch.from_numpy(patches.y))
-        result: FloatArray = fields.numpy()
-        return result
+            mean, deviation = means[-1].cpu().numpy(), standard_deviation(roots[-1]).cpu().numpy()
+        like = torch.from_numpy(patches.y)
+        scaled = mean * states.spread + states.mean, deviation * states.spread
+        maps, errors = (from_states(torch.from_numpy(values), like).numpy() for values in scaled)
+        return maps, errors
 
     return solve

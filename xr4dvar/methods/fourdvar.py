@@ -14,6 +14,7 @@ from xr4dvar.labels import Grid
 from xr4dvar.methods.base import (
     CurveSolver,
     EnsembleSolver,
+    ErrorSolver,
     FitOptions,
     Parameters,
     Solver,
@@ -214,8 +215,8 @@ class FourDVar:
 
         return make_solver(self, parameters, device)
 
-    def error_solver_for(self, parameters: Parameters, device: str) -> Solver:
-        """Give the function from windows to the standard deviation of their maps' errors.
+    def error_solver_for(self, parameters: Parameters, device: str) -> ErrorSolver:
+        """Give the function from windows to maps and the standard deviations of their errors.
 
         The curvature of the cost at its minimum (Laplace): too small where there are other minima.
         """

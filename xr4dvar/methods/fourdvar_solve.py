@@ -12,7 +12,7 @@ from xr4dvar.chain import from_states
 from xr4dvar.covariance.matrix import CovarianceMatrix
 from xr4dvar.errors import InputError
 from xr4dvar.methods.assimilation import Assimilation, check_found
-from xr4dvar.methods.base import Curves, CurveSolver, Parameters, Patches, Solver
+from xr4dvar.methods.base import Curves, CurveSolver, ErrorSolver, Parameters, Patches, Solver
 from xr4dvar.methods.climate import free_run
 from xr4dvar.methods.device import choose_device
 from xr4dvar.methods.dynamics import flow_of
@@ -80,16 +80,16 @@ def make_solver(method: FourDVar, parameters: Parameters, device: str) -> Solver
     return solve
 
 
-def make_error_solver(method: FourDVar, parameters: Parameters, device: str) -> Solver:
-    """Give the function from windows to the standard deviations of their maps' errors."""
+def make_error_solver(method: FourDVar, parameters: Parameters, device: str) -> ErrorSolver:
+    """Give the function from windows to maps and the standard deviations of their errors."""
     assimilation = Assimilation(method, parameters, choose_device(device))
 
-    def solve(patches: Patches) -> FloatArray:
+    def solve(patches: Patches) -> tuple[FloatArray, FloatArray]:
         batch = assimilation.batch(patches)
         x = assimilation.analysis(batch)
         last = assimilation.stages[-1]
         found = last.solver.covariances(last.cost, batch, x).diagonal(dim1=-2, dim2=-1)
-        return assimilation.within(from_states(found.sqrt(), x))
+        return assimilation.within(x), assimilation.within(from_states(found.sqrt(), x))
 
     return solve
 

@@ -6,23 +6,24 @@ import numpy as np
 import torch
 
 from xr4dvar.covariance import analysis_error
-from xr4dvar.methods.base import Parameters, Patches, Solver
-from xr4dvar.methods.oi_solve import covariance_of, positions_of
+from xr4dvar.methods.base import ErrorSolver, Parameters, Patches
+from xr4dvar.methods.oi_solve import covariance_of, make_solver, positions_of
 from xr4dvar.types import FloatArray
 
 __all__ = ["make_error_solver"]
 
 
-def make_error_solver(parameters: Parameters) -> Solver:
-    """Give the function from patches to the standard deviation of their maps' errors.
+def make_error_solver(parameters: Parameters, device: str) -> ErrorSolver:
+    """Give the function from patches to maps and the standard deviations of their errors.
 
-    It depends on where the observations are and on how precise they are, not on their values, and
-    is as good as the covariance. The error of the mean is not part of it.
+    The error depends on where the observations are and on how precise they are, not on their
+    values, and is as good as the covariance. The error of the mean is not part of it.
     """
     variables = parameters.settings["variables"]
     covariances = [covariance_of(variable) for variable in variables]
+    maps = make_solver(parameters, device)
 
-    def solve(patches: Patches) -> FloatArray:
+    def solve(patches: Patches) -> tuple[FloatArray, FloatArray]:
         result = np.empty(patches.y.shape, np.float32)
         for v, (variable, covariance) in enumerate(zip(variables, covariances, strict=True)):
             for n, y in enumerate(patches.y[:, v]):
@@ -32,6 +33,6 @@ def make_error_solver(parameters: Parameters) -> Solver:
                 observed = torch.as_tensor(np.isfinite(y))
                 variance = analysis_error(observed, errors, positions_of(patches, n), covariance)
                 result[n, v] = variance.sqrt().numpy()
-        return result
+        return maps(patches), result
 
     return solve

@@ -13,7 +13,7 @@ from xr4dvar.arguments import check_count
 from xr4dvar.errors import Problems
 from xr4dvar.labels import Grid, parse_length
 from xr4dvar.labels.units import UserLength
-from xr4dvar.methods.base import FitOptions, Parameters, PointsSolver, Solver, Window
+from xr4dvar.methods.base import ErrorSolver, FitOptions, Parameters, PointsSolver, Solver, Window
 from xr4dvar.methods.training_data import TrainingData
 from xr4dvar.types import Role
 
@@ -186,11 +186,11 @@ class OptimalInterpolation:
 
         return make_solver(parameters, device)
 
-    def error_solver_for(self, parameters: Parameters, device: str) -> Solver:
-        """Give the function from patches to the standard deviation of their maps' errors."""
+    def error_solver_for(self, parameters: Parameters, device: str) -> ErrorSolver:
+        """Give the function from patches to maps and the standard deviations of their errors."""
         from xr4dvar.methods.oi_error import make_error_solver
 
-        return make_error_solver(parameters)
+        return make_error_solver(parameters, device)
 
     def points_solver_for(self, parameters: Parameters) -> PointsSolver:
         """Give the function from points to maps and their errors."""

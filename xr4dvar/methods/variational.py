@@ -12,6 +12,7 @@ from xr4dvar.labels import Grid
 from xr4dvar.methods.base import (
     CurveSolver,
     EnsembleSolver,
+    ErrorSolver,
     FitOptions,
     Method,
     Parameters,
@@ -193,8 +194,8 @@ class Variational:
 
         return make_solver(self, parameters, device)
 
-    def error_solver_for(self, parameters: Parameters, device: str) -> Solver:
-        """Give the function from windows to the standard deviations of their maps' errors.
+    def error_solver_for(self, parameters: Parameters, device: str) -> ErrorSolver:
+        """Give the function from windows to maps and the standard deviations of their errors.
 
         With ``control="latent"``; exact where decoding is linear, as of `EOFs`.
         """

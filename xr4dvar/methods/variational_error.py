@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from xr4dvar.batch import Batch
-from xr4dvar.methods.base import Parameters, Patches, Solver
+from xr4dvar.methods.base import ErrorSolver, Parameters, Patches
 from xr4dvar.methods.device import choose_device, one_at_a_time
 from xr4dvar.methods.variational_solve import Analysis
 from xr4dvar.priors import GaussianCode
@@ -25,11 +25,11 @@ __all__ = ["make_error_solver"]
 NUMBERS_AT_ONCE = 20_000_000
 
 
-def make_error_solver(method: Variational, parameters: Parameters, device: str) -> Solver:
-    r"""Give the function from windows to the standard deviations of their maps' errors.
+def make_error_solver(method: Variational, parameters: Parameters, device: str) -> ErrorSolver:
+    r"""Give the function from windows to maps and the standard deviations of their errors.
 
-    The curvature of the cost of the code at its minimum (Laplace), carried over to states, and
-    what no code holds:
+    The errors are the curvature of the cost of the code at its minimum (Laplace), carried over to
+    states, and what no code holds:
 
     .. math:: \sigma^2 = p + Q - \frac{2 Q p}{R + Q}, \qquad
               p = \mathrm{diag}\left(D' (I + D'^\top (R + Q)^{-1} D')^{-1} D'^\top\right)
@@ -42,7 +42,7 @@ def make_error_solver(method: Variational, parameters: Parameters, device: str) 
     if (code := analysis.code) is None:
         raise ValueError("a state alone has no error: see Variational.knows_error")
 
-    def solve(patches: Patches) -> FloatArray:
+    def solve(patches: Patches) -> tuple[FloatArray, FloatArray]:
         with one_at_a_time(place):
             batch, start = analysis.start(patches)
             u = analysis.minimum(batch, start)
@@ -50,7 +50,7 @@ def make_error_solver(method: Variational, parameters: Parameters, device: str) 
             parts = torch.arange(len(u), device=u.device).split(size)
             variance = torch.cat([_variance(analysis, code, batch.take(n), u[n]) for n in parts])
             errors: FloatArray = variance.detach().sqrt().cpu().numpy() * analysis.spread
-            return errors
+            return analysis.maps(u), errors
 
     return solve
 
