@@ -59,6 +59,8 @@ class Variance(nn.Module):
         The (first) variance of each variable; or of each cell, where a size of 1 stands for all.
     learned : bool
         Whether training may change it; its logarithm is then a parameter.
+    dtype : torch.dtype
+        Of the logarithm, and of the variance.
 
     Raises
     ------
@@ -72,14 +74,21 @@ class Variance(nn.Module):
     torch.Size([2, 1, 1, 1])
     """
 
-    def __init__(self, value: float | Sequence[Any], *, learned: bool = False):
+    def __init__(
+        self,
+        value: float | Sequence[Any],
+        *,
+        learned: bool = False,
+        dtype: torch.dtype = torch.float32,
+    ):
         super().__init__()
-        values = torch.as_tensor(value, dtype=torch.float32)
+        values = torch.as_tensor(value, dtype=torch.float64)
         if values.ndim < 4:
             values = values.reshape(-1)
-        if not values.numel() or not bool((torch.isfinite(values) & (values > 0)).all()):
+        kept = values.to(dtype)
+        if not values.numel() or not bool((torch.isfinite(kept) & (kept > 0)).all()):
             raise InputError([(f"variance is {value}", "give positive variances")])
-        self.log = nn.Parameter(values.log(), requires_grad=learned)
+        self.log = nn.Parameter(values.log().to(dtype), requires_grad=learned)
         self.learned = learned
 
     def forward(self) -> Tensor:

@@ -48,6 +48,11 @@ class Inputs:
         """Shape of every field."""
         return tuple(self.fields[0].shape)
 
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """float64 where any field is, else float32: what patches are stitched in."""
+        return np.result_type(*(field.dtype for field in self.fields))
+
 
 def read_inputs(
     obs: Labelled,

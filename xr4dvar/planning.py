@@ -147,6 +147,7 @@ def _stages(model: Model, inputs: Inputs, chunks: Chunks | None) -> list[Tiling]
         n_fields=count * (2 if before else 1),
         n_out=count,
         batch_size=max(1, BATCH_CELLS // math.prod(cut.patch_shape)),
+        dtype=inputs.dtype,
         n_before=sum(stage.n_blocks > 1 for stage in before),
     )
     return [*before, own]

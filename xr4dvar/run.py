@@ -78,8 +78,9 @@ class Run:
         name = type(work.model.method).__name__
         with progress_bar(plan.n_patches, name, shown and plan.n_patches > 1) as bar:
             return run_eager(
-                fields, plan, work, n_out=work.n_out, batch_size=batch, progress=bar.update
-            )
+                fields, plan, work, n_out=work.n_out, batch_size=batch,
+                dtype=self.inputs.dtype, progress=bar.update,
+            )  # fmt: skip
 
     def _lazily(self, fields: list[Any], plan: Plan, work: PatchWork, batch: int) -> Any:
         from dask.base import tokenize
@@ -89,7 +90,7 @@ class Run:
         name = f"xr4dvar-model-{tokenize(work)}"
         solve = delayed(work, name=name, pure=True, traverse=False)
         return run_dask(
-            fields, plan, solve, n_out=work.n_out, batch_size=batch,
+            fields, plan, solve, n_out=work.n_out, batch_size=batch, dtype=self.inputs.dtype,
             name=f"xr4dvar-{type(work.model.method).__name__}",
         )  # fmt: skip
 

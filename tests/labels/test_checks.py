@@ -127,12 +127,23 @@ def test_apply_and_undo(dtype: str) -> None:
     array[0, 0] = np.nan
     scale = Normalisation.estimate([("other", array - 9), ("v", array)])
     normal = scale.apply(array, "v")
-    assert normal.dtype == np.dtype(dtype)
+    assert normal.dtype == np.float64
     assert np.nanmean(normal) == pytest.approx(0, abs=1e-5)
     assert np.nanstd(normal) == pytest.approx(1, rel=1e-5)
     back = scale.undo(normal, "v")
-    assert back.dtype == np.dtype(dtype)
-    np.testing.assert_allclose(back, array, rtol=4 * np.finfo(dtype).eps)
+    assert back.dtype == np.float64
+    np.testing.assert_allclose(back, array, rtol=4 * np.finfo(np.float64).eps)
+
+
+def test_the_mean_is_off_before_float32_is_reached() -> None:
+    """Of 980123.4 float32 keeps steps of 0.06: more than the anomaly."""
+    anomaly = 0.05 * np.sin(np.arange(200) / 4)
+    scale = Normalisation.estimate([("gravity", 980123.4 + anomaly)])
+    normal = scale.apply(980123.4 + anomaly, "gravity").astype(np.float32)
+    expected = (anomaly - anomaly.mean()) / anomaly.std()
+    np.testing.assert_allclose(normal, expected, atol=1e-6)
+    back = scale.undo(normal, "gravity")
+    np.testing.assert_allclose(back - 980123.4, anomaly, atol=1e-7 * 0.05 * 10)
 
 
 def test_json_keeps_every_digit() -> None:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from xr4dvar.errors import Problems
 from xr4dvar.labels.checks import Summary, check_values, summarise
 from xr4dvar.labels.stacking import Field
@@ -80,11 +82,14 @@ class Normalisation:
         return {"names": list(self.names), "mean": list(self.mean), "std": list(self.std)}
 
     def apply(self, values: FloatArray, name: str) -> FloatArray:
-        """Values of a variable in standard deviations from its mean; the dtype stays."""
+        """Values of a variable in standard deviations from its mean, float64.
+
+        A cast before the mean is off would leave float32 digits of the mean, not of the anomaly.
+        """
         index = self.names.index(name)
-        return (values - self.mean[index]) / self.std[index]
+        return (values.astype(np.float64) - self.mean[index]) / self.std[index]
 
     def undo(self, values: FloatArray, name: str) -> FloatArray:
-        """Normalised values of a variable back in its own units; the dtype stays."""
+        """Normalised values of a variable back in its own units, float64."""
         index = self.names.index(name)
-        return values * self.std[index] + self.mean[index]
+        return values.astype(np.float64) * self.std[index] + self.mean[index]

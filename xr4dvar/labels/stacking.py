@@ -51,8 +51,8 @@ def to_fields(obs: Labelled, grid: Grid) -> list[Field]:
     Parameters
     ----------
     obs : xarray.DataArray or xarray.Dataset
-        float32 or float64; several variables on the same dimensions. Other floats become
-        float32.
+        float32 or float64; several variables on the same dimensions. Half precision becomes
+        float32, extended precision float64.
     grid : Grid
         Its grid.
 
@@ -112,7 +112,7 @@ def from_fields(arrays: Sequence[Array], like: Labelled, grid: Grid) -> Labelled
     Returns
     -------
     xarray.DataArray or xarray.Dataset
-        As `like`; dtype as there if it is float32 or float64, else float32.
+        As `like`; dtype as there if it is float32 or float64, else that of `to_fields`.
 
     Examples
     --------
@@ -170,7 +170,7 @@ def _restored(array: Array, like: xr.Variable, grid: Grid) -> xr.Variable:
 
 def _result_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     # of native byte order: torch takes no other
-    return np.dtype(np.float64 if dtype.kind == "f" and dtype.itemsize == 8 else np.float32)
+    return np.dtype(np.float64 if dtype.kind == "f" and dtype.itemsize >= 8 else np.float32)
 
 
 def _check_dims(name: str, array: xr.DataArray, grid: Grid, problems: Problems) -> None:

@@ -107,11 +107,13 @@ def closest(climate: Climate, batch: Batch, count: int) -> Tensor:
     -------
     Tensor, shape (B, count, T, n)
     """
-    y, weight = to_states(batch.y), to_states(batch.weight)
+    # less a constant first: the squares of large numbers have no digits left for the misfit
+    y, weight = to_states(batch.y) - climate.mean, to_states(batch.weight)
     runs = climate.runs(y.shape[1])
     count = min(count, len(runs))
     seen = (weight > 0).flatten(1).any(0)  # of windows that are seen alike, few columns are needed
-    y, weight, flat = y.flatten(1)[:, seen], weight.flatten(1)[:, seen], runs.flatten(1)[:, seen]
+    flat = (runs - climate.mean).flatten(1)[:, seen]
+    y, weight = y.flatten(1)[:, seen], weight.flatten(1)[:, seen]
     # |y - r|^2 = |y|^2 - 2 y r + |r|^2, and the first part is the same for all
     misfit = weight @ (flat**2).T - 2 * (weight * y) @ flat.T
     return runs[misfit.topk(count, largest=False).indices]

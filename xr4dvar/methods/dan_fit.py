@@ -20,7 +20,7 @@ from xr4dvar.methods.dan_network import (
 )
 from xr4dvar.methods.device import choose_device, one_at_a_time
 from xr4dvar.methods.patch_sampler import PatchSampler, Sample, validation_patches
-from xr4dvar.methods.states import components
+from xr4dvar.methods.states import components, usable_spread
 from xr4dvar.methods.training import train
 from xr4dvar.methods.training_data import TrainingData
 from xr4dvar.types import FloatArray
@@ -33,11 +33,15 @@ STATISTICS = 10_000
 
 
 class States:
-    """Chains of scaled states (B, T, n) of patches (B, V, T, Y, X), and back."""
+    """Chains of scaled states (B, T, n) of patches (B, V, T, Y, X), and back.
+
+    Mean and spread are float64: they are taken off before the network's float32, and put back
+    after it.
+    """
 
     def __init__(self, mean: list[float], spread: list[float]):
         self.settings = {"mean": mean, "spread": spread}
-        self.mean, self.spread = (np.array(values, dtype=np.float32) for values in (mean, spread))
+        self.mean, self.spread = (np.array(values, dtype=np.float64) for values in (mean, spread))
 
     @classmethod
     def estimate(cls, sampler: PatchSampler) -> States:
@@ -45,14 +49,14 @@ class States:
         found: list[FloatArray] = []
         while sum(map(len, found)) < STATISTICS:
             found.append(_chain(sampler.sample(len(found)).target).flatten(0, 1).numpy())
-        states = np.concatenate(found)
+        states = np.concatenate(found).astype(np.float64)
         if not np.isfinite(states).all(1).any():
             what = "at no time are all components of the target known"
             fix = "leave those that are never known out of the observations and of the target"
             raise InputError([(what, fix)])
-        spread = np.nanstd(states, 0)
-        spread = np.where(spread > 0, spread, 1.0)
-        return cls(np.nanmean(states, 0).tolist(), spread.tolist())
+        mean = np.nanmean(states, 0)
+        spread = usable_spread(np.nanstd(states, 0), mean, 1.0)
+        return cls(mean.tolist(), spread.tolist())
 
     def scaled(self, fields: FloatArray, device: torch.device) -> Tensor:
         """Anomalies in units of the spread; NaN stays."""

@@ -151,7 +151,8 @@ def _make_prior(
     components = architecture.variables * architecture.y * architecture.x
     step = flow_of(prior, architecture.spacing, components)
     shape = architecture.variables, 1, architecture.y, architecture.x
-    return DynamicsPrior(step, torch.zeros(shape), torch.ones(shape))
+    mean = torch.zeros(shape, dtype=torch.float64)
+    return DynamicsPrior(step, mean, torch.ones_like(mean))
 
 
 def _make_variance(given: Sequence[Any] | None, variables: int) -> Variance:

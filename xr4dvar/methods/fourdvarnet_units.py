@@ -12,6 +12,7 @@ from torch import Tensor
 from xr4dvar.batch import Batch, coarsen, interpolate
 from xr4dvar.methods.base import Patches
 from xr4dvar.methods.patch_sampler import Sample
+from xr4dvar.methods.states import usable_spread
 from xr4dvar.methods.training_data import Block, TrainingData
 from xr4dvar.types import FloatArray
 
@@ -19,7 +20,10 @@ __all__ = ["Units", "tensor"]
 
 
 class Units:
-    """Mean and spread of the data, and the size of the background's error.
+    """Mean and spread of the data, and the size of the background's error, in float64.
+
+    The network is float32: what it sees are anomalies, from which the mean has been taken off
+    before the cast, and the mean is put back after it.
 
     Parameters
     ----------
@@ -30,7 +34,7 @@ class Units:
     def __init__(self, mean: list[Any], spread: list[Any], error: list[Any]):
         self.settings = {"mean": mean, "spread": spread, "error": error}
         self.mean, self.spread, self.error = (
-            _four_axes(np.array(values, dtype=np.float32)) for values in (mean, spread, error)
+            _four_axes(np.array(values, dtype=np.float64)) for values in (mean, spread, error)
         )
 
     @classmethod
@@ -41,7 +45,7 @@ class Units:
         for block in blocks:
             for v in range(len(mean)):
                 guess = mean[v] if block.background is None else block.background[v]
-                misfit = block.target[v] - guess
+                misfit = np.subtract(block.target[v], guess, dtype=np.float64)
                 squares[v] = np.append(squares[v], misfit[np.isfinite(misfit)] ** 2)
         error = [
             float(np.sqrt(square.mean())) if square.size else spread[v]
@@ -63,12 +67,13 @@ class Units:
             mean, spread = states.mean(0).tolist(), states.std(0).tolist()
             general = cls(mean, spread, np.broadcast_to(general.error, states.shape[1:]).tolist())
         known = np.stack([np.where(np.isfinite(b.target), b.target, b.y) for b in blocks])
+        known = known.astype(np.float64)
         count = np.isfinite(known).sum((0, 2), keepdims=True)[0]
         total = np.nansum(known, (0, 2), keepdims=True)[0]
         mean = np.where(count, total / np.maximum(count, 1), general.mean)
         squares = np.nansum((known - mean) ** 2, (0, 2), keepdims=True)[0]
         spread = np.where(count > 1, np.sqrt(squares / np.maximum(count, 1)), general.spread)
-        spread = np.where(spread > 0, spread, general.spread)
+        spread = usable_spread(spread, mean, general.spread)
         error = spread
         if blocks[0].background is not None:
             error = np.broadcast_to(general.error, mean.shape)
@@ -90,7 +95,7 @@ class Units:
 
     def batch(self, patches: Patches, device: torch.device) -> Batch:
         """Scaled innovations and context, on the device."""
-        innovation = (patches.y - self.first_guess(patches)) / self.error
+        innovation = self._increment(patches.y, patches)
         context = None
         if patches.background is not None:
             context = tensor((patches.background - self.mean) / self.spread, device)
@@ -98,10 +103,14 @@ class Units:
 
     def scaled_target(self, sample: Sample, device: torch.device) -> Tensor:
         """What the increment should be."""
-        return tensor((sample.target - self.first_guess(sample.patches)) / self.error, device)
+        return tensor(self._increment(sample.target, sample.patches), device)
+
+    def _increment(self, fields: FloatArray, patches: Patches) -> FloatArray:
+        """Fields less the first guess, in units of its error."""
+        return np.subtract(fields, self.first_guess(patches), dtype=np.float64) / self.error
 
     def analysis(self, increment: Tensor, patches: Patches) -> FloatArray:
-        """Back to the data's units."""
+        """Back to the data's units, float64."""
         return self.first_guess(patches) + increment.float().cpu().numpy() * self.error
 
     def choose_coarsening(self, blocks: list[Block]) -> int:
@@ -120,7 +129,7 @@ class Units:
         """Share of the variance that a coarse grid cannot hold."""
         guess = self.mean if block.background is None else block.background
         if np.isfinite(block.target).all():
-            field: FloatArray = (block.target - guess) / self.error
+            field: FloatArray = np.subtract(block.target, guess, dtype=np.float64) / self.error
         elif block.background is not None:
             field = (guess - self.mean) / self.spread
         else:
@@ -140,5 +149,5 @@ def _four_axes(values: FloatArray) -> FloatArray:
 
 
 def tensor(array: FloatArray, device: torch.device) -> Tensor:
-    """Give a float32 tensor on the device."""
+    """Give a float32 tensor on the device, of numbers that are scaled."""
     return torch.as_tensor(np.ascontiguousarray(array, dtype=np.float32), device=device)

@@ -5,17 +5,29 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 from xr4dvar.errors import Problems
 from xr4dvar.labels import Grid
 from xr4dvar.methods.dynamics import Dynamics, flow_of
 from xr4dvar.methods.own_dynamics import TriesStates, try_on
+from xr4dvar.types import FloatArray
 
-__all__ = ["check_chain", "check_even", "components", "spacing_of"]
+__all__ = ["check_chain", "check_even", "components", "spacing_of", "usable_spread"]
+
+#: A standard deviation below this share of the mean is rounding.
+ROUNDING = 1e-10
 
 
 def components(grid: Grid, names: Sequence[str]) -> int:
     """Numbers of a state: variables times cells."""
     return len(names) * math.prod(grid[role].size for role in grid.roles if role != "time")
+
+
+def usable_spread(spread: FloatArray, mean: FloatArray, other: object) -> FloatArray:
+    """The spread, or another number where a component has the same value all the time."""
+    usable: FloatArray = np.where(spread > ROUNDING * np.abs(mean), spread, other)  # type: ignore[call-overload]
+    return usable
 
 
 def spacing_of(grid: Grid, dynamics: Dynamics) -> float:

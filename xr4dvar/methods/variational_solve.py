@@ -186,7 +186,7 @@ class Analysis:
 
     @staticmethod
     def _variance(each: FloatArray) -> Variance:
-        return Variance(each.tolist())
+        return Variance(each.tolist(), dtype=torch.float64)
 
     def _scaled(self, values: FloatArray) -> Tensor:
         return self._tensor((values - self.mean) / self.spread)

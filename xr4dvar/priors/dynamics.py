@@ -19,7 +19,8 @@ class DynamicsPrior(nn.Module):
     step : callable
         M, from states (..., n) in the model's units to those one time later.
     mean, spread : Tensor, shape (V, 1, Y, X)
-        The state is an anomaly to this mean, in units of this spread.
+        The state is an anomaly to this mean, in units of this spread. The model runs in their
+        precision: in the data's own units float32 may hold nothing but the mean.
 
     Examples
     --------
@@ -42,6 +43,7 @@ class DynamicsPrior(nn.Module):
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Give Phi(x); the context is of no use."""
-        before = self.mean + self.spread * x[:, :, :-1]
+        before = self.mean + self.spread * x[:, :, :-1].to(self.mean.dtype)
         after = from_states(self.step(to_states(before)), before)
-        return torch.cat([x[:, :, :1], (after - self.mean) / self.spread], 2)
+        scaled = (after - self.mean) / self.spread
+        return torch.cat([x[:, :, :1], scaled.to(x.dtype)], 2)
