@@ -128,3 +128,14 @@ def test_interpolation_keeps_variables_and_times_apart():
         for t in range(4):
             alone = interpolate(x[:, v : v + 1, t : t + 1], 2, (4, 4))
             torch.testing.assert_close(fine[:, v : v + 1, t : t + 1], alone)
+
+
+@pytest.mark.parametrize("factor", [2, 4])
+def test_on_a_circle_interpolation_has_no_seam(factor):
+    x = torch.randn(2, 1, 3, 5, 6, dtype=torch.float64)
+    size = 5 * factor, 6 * factor
+    turned = interpolate(x.roll(2, -1), factor, size, wraps=True)
+    fine = interpolate(x, factor, size, wraps=True)
+    torch.testing.assert_close(turned, fine.roll(2 * factor, -1))
+    inside = slice(factor, -factor)  # whose neighbours are there without a circle too
+    torch.testing.assert_close(fine[..., inside], interpolate(x, factor, size)[..., inside])

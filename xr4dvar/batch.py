@@ -116,14 +116,18 @@ def _block_sizes(n: int, factor: int, like: Tensor) -> Tensor:
     return (n - starts).clamp(max=factor).to(like.dtype)
 
 
-def interpolate(x: Tensor, factor: int, size: tuple[int, int]) -> Tensor:
+def interpolate(x: Tensor, factor: int, size: tuple[int, int], wraps: bool = False) -> Tensor:
     """Interpolate a coarse field (B, V, T, y, x) linearly to ``size``, centres on centres.
 
-    The blocks are those of `coarsen`. Beyond the outermost centres the field is constant.
+    The blocks are those of `coarsen`. Beyond the outermost centres the field is constant; where x
+    `wraps`, the last centre's neighbour is the first.
     """
     if factor == 1:
         return x
     flat = x.flatten(1, 2)
+    if wraps:
+        flat = functional.pad(flat, (1, 1, 0, 0), mode="circular")
     ny, nx = (factor * n for n in flat.shape[-2:])
     fine = functional.interpolate(flat, size=(ny, nx), mode="bilinear", align_corners=False)
+    fine = fine[..., factor:] if wraps else fine
     return fine[..., : size[0], : size[1]].reshape(*x.shape[:3], *size)

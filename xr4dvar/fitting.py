@@ -13,13 +13,14 @@ from xr4dvar.arguments import check_choice, check_count, check_folder, check_sha
 from xr4dvar.errors import Problems
 from xr4dvar.inputs import Inputs, check_device, is_dask, read_inputs
 from xr4dvar.labels import (
+    Grid,
     Normalisation,
     check_same_units,
     check_values,
     summarise,
     variables_signature,
 )
-from xr4dvar.methods import FitOptions, Method, Parameters, check_method
+from xr4dvar.methods import FitOptions, Method, Parameters, check_method, check_periods
 from xr4dvar.methods.hiding import HiddenShape, Hide, hider
 from xr4dvar.methods.training_data import TrainingData
 from xr4dvar.model import Model
@@ -80,7 +81,8 @@ def fit(
     dims : mapping, optional
         Names of the axes where they cannot be found, ``{"time": "t", "lat": "row"}``.
     periodic : iterable of str
-        Axes that close on themselves, ``("lon",)``.
+        Axes that close on themselves, ``("lon",)``. A method that cannot take an axis so refuses
+        it, by name.
     hidden : float
         Share of the observed cells to hide where there is no target.
     hidden_shape : {"random", "patches", "mixed"}
@@ -135,6 +137,7 @@ def fit(
     if is_method:
         with problems.collect():
             method.check(inputs.grid, inputs.names)
+            _check_periods(method, inputs.grid, problems)
             least = _least(method, inputs)
     train, held_out = find_periods(obs, inputs.grid, validation, least, problems)
     problems.raise_if_any()
@@ -201,6 +204,13 @@ def _check_options(options: FitOptions, learns: bool, problems: Problems) -> Non
 
         with problems.collect():
             make_fabric(options)
+
+
+def _check_periods(method: Method, grid: Grid, problems: Problems) -> None:
+    """Note axes that do not close for the method, or for what it starts from."""
+    check_periods(method, grid, problems)
+    if method.background is not None:
+        _check_periods(method.background, grid, problems)
 
 
 def _learns(method: Method) -> bool:

@@ -104,6 +104,9 @@ def _time_axis(grid: Grid, mask: xr.DataArray | None, problems: Problems) -> str
         problems.add(what, f"put the observations on an even axis, obs.reindex({time.name}=...)")
     if time.descending:
         problems.add(f"{time.name!r} runs backwards", f"obs.sortby({time.name!r})")
+    if time.period is not None:
+        what = f"periodic: {time.name!r} closes on itself, and a forecast goes on after its end"
+        problems.add(what, f"leave {time.name!r} out of periodic")
     if mask is not None and time.name in mask.dims:
         problems.add("mask changes in time", "give one that holds at later times too")
     problems.raise_if_any()

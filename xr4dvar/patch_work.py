@@ -12,7 +12,7 @@ import numpy as np
 
 from xr4dvar.errors import InputError, LostPatches
 from xr4dvar.labels import Grid
-from xr4dvar.methods import GivesEnsembles, KnowsError, KnowsStates, Patches
+from xr4dvar.methods import GivesEnsembles, KnowsError, KnowsStates, Patches, closing
 from xr4dvar.model import Model
 from xr4dvar.perturbation import check_variance
 from xr4dvar.types import FloatArray, IntArray, Role
@@ -98,7 +98,8 @@ class PatchWork:
         if variance is not None:
             for v, name in enumerate(self.model.variables):
                 check_variance(variance[:, v], y[:, v], name)
-        return Patches(y, self._coordinates(origins), background, variance, origins)
+        closed = {role: self.grid[role].size for role in closing(self.grid)}
+        return Patches(y, self._coordinates(origins), background, variance, origins, closed)
 
     @contextmanager
     def naming(self, origins: IntArray) -> Iterator[None]:

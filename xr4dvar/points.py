@@ -23,7 +23,7 @@ from xr4dvar.labels import (
 )
 from xr4dvar.methods import MapsPoints, Method, Points, check_method
 from xr4dvar.model import Model
-from xr4dvar.reconstruction import as_model, with_provenance
+from xr4dvar.reconstruction import as_model, check_model_periods, with_provenance
 from xr4dvar.types import ROLES, DimsMapping, FloatArray, Labelled
 
 __all__ = ["map_points"]
@@ -118,6 +118,8 @@ def _as_model(obs: Labelled, model: Model | Method, grid: Grid, problems: Proble
         problems.add(what, fix)
     problems.raise_if_any()
     if isinstance(model, Model):
+        check_model_periods(model, grid, problems)
+        problems.raise_if_any()
         return model
     return as_model(obs, model, Inputs(grid, list(named_arrays(obs)), []))
 

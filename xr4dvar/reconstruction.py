@@ -22,7 +22,14 @@ from xr4dvar.labels import (
     variables_signature,
     with_errors,
 )
-from xr4dvar.methods import GivesEnsembles, KnowsError, KnowsStates, Method, check_method
+from xr4dvar.methods import (
+    GivesEnsembles,
+    KnowsError,
+    KnowsStates,
+    Method,
+    check_method,
+    check_periods,
+)
 from xr4dvar.model import Model
 from xr4dvar.options import OPTIONS
 from xr4dvar.patch_work import Output
@@ -31,6 +38,7 @@ from xr4dvar.types import DimsMapping, Labelled
 
 __all__ = [
     "as_model",
+    "check_model_periods",
     "check_takes_error_variance",
     "reconstruct",
     "with_provenance",
@@ -158,6 +166,7 @@ def as_model(obs: Labelled, model: Model | Method, inputs: Inputs) -> Model:
         check_same_grid(model.grid, inputs.grid, problems)
         if not problems.found:  # the patch is told by the axes that they share
             _check_patch(model, inputs.grid, problems)
+            check_model_periods(model, inputs.grid, problems)
         problems.raise_if_any()
         return model
     if isinstance(model, str | PathLike):
@@ -173,9 +182,18 @@ def as_model(obs: Labelled, model: Model | Method, inputs: Inputs) -> Model:
         raise InputError(
             [(what, f"model = obs.fourdvar.fit({name}(...)), then reconstruct(model)")]
         )
+    check_periods(model, inputs.grid, problems, parameters)
+    problems.raise_if_any()
     background = None if model.background is None else as_model(obs, model.background, inputs)
     variables, grid = variables_signature(obs), inputs.grid.signature()
     return Model(model, parameters, variables, grid, background=background)
+
+
+def check_model_periods(model: Model, grid: Grid, problems: Problems) -> None:
+    """Note axes that do not close for a model, or for what it starts from."""
+    check_periods(model.method, grid, problems, model.parameters, model.grid)
+    if model.background is not None:
+        check_model_periods(model.background, grid, problems)
 
 
 def knows_states(model: object) -> bool:

@@ -118,3 +118,11 @@ def test_a_cell_has_one_place_in_all_windows_that_hold_it():
     np.testing.assert_array_equal(cells[0, :, 2:], cells[1, :, :2])
     np.testing.assert_array_equal(cells[0, 1, 2, 0, 3], [7, 1, 12, 0, 3])
     assert len(np.unique(cells.reshape(-1, 5), axis=0)) == 3 * 6 * 5
+
+
+def test_past_the_end_of_a_circle_a_cell_has_its_old_place():
+    y = np.zeros((2, 1, 4, 1, 1))
+    coordinates = {"time": np.zeros((2, 4))}
+    origins = np.array([[0, 4], [0, 0]])
+    places = places_of(Patches(y, coordinates, origins=origins, closed={"time": 6}))
+    assert np.broadcast_to(places[2], y.shape).squeeze().tolist() == [[4, 5, 0, 1], [0, 1, 2, 3]]

@@ -42,3 +42,11 @@ def test_a_series_gets_coarser_along_time_only():
     network = UNet(2, 3, (4, 5), 1, Layout("time"))
     assert network(torch.rand(1, 2, 1, 9)).shape == (1, 3, 1, 9)
     assert network.enter.kernel_size == (1, 3)
+
+
+def test_a_kernel_may_go_round_a_small_ring_more_than_once():
+    """As on the same ring twice."""
+    network = Convolution(2, 3, (3, 9), wraps=True)
+    image = torch.rand(1, 2, 4, 3)
+    twice = network(torch.cat([image, image], -1))
+    torch.testing.assert_close(network(image), twice[..., :3])

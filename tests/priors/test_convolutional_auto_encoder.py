@@ -7,6 +7,7 @@ import torch
 
 from xr4dvar.layout import MAPS, Layout
 from xr4dvar.priors import ConvolutionalAutoEncoder
+from xr4dvar.priors.convolutional_auto_encoder import _finer
 
 GENERATOR = torch.Generator().manual_seed(0)
 
@@ -60,3 +61,24 @@ def test_its_gradient_is_right():
     prior = make((1, 12, 1, 2), 3, Layout("time"))
     x = torch.randn(1, 1, 12, 1, 2, generator=GENERATOR, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(prior, (x,))
+
+
+@pytest.mark.parametrize("size", [(8, 12), (8, 11), (4, 6)])
+def test_a_ring_is_made_finer_without_a_seam(size):
+    image = torch.randn(2, 3, 4, 6, generator=GENERATOR, dtype=torch.float64)
+    fine = _finer(image, size, True)
+    plain = torch.nn.functional.interpolate(image, size=(size[0], 12), mode="bilinear")
+    inside = slice(2, 10) if size[1] > 6 else slice(None)
+    if size[1] == 6:
+        plain = torch.nn.functional.interpolate(image, size=size, mode="bilinear")
+    torch.testing.assert_close(fine[..., inside], plain[..., inside])
+    if size[1] != 11:
+        ratio = size[1] // 6
+        turned = _finer(image.roll(1, -1), size, True)
+        torch.testing.assert_close(turned, fine.roll(ratio, -1))
+
+
+def test_a_window_of_a_ring_comes_back_in_its_shape():
+    prior = make((1, 3, 13, 22), 4, Layout("y-x", wraps=True))
+    x = torch.randn(2, 1, 3, 13, 22, generator=GENERATOR, dtype=torch.float64)
+    assert prior(x).shape == x.shape

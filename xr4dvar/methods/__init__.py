@@ -22,6 +22,7 @@ from xr4dvar.methods.base import (
     Window,
     check_method,
 )
+from xr4dvar.methods.closed_axes import ClosesAxes, check_periods, closing
 from xr4dvar.methods.configuration import from_config, to_config
 from xr4dvar.methods.cycled import Cycled
 from xr4dvar.methods.dan import DataAssimilationNetwork
@@ -39,6 +40,7 @@ from xr4dvar.methods.variational import Variational
 __all__ = [
     "ODE",
     "AutoEncoder",
+    "ClosesAxes",
     "Corrected",
     "CurveSolver",
     "Curves",
@@ -74,6 +76,8 @@ __all__ = [
     "Variational",
     "Window",
     "check_method",
+    "check_periods",
+    "closing",
     "from_config",
     "to_config",
 ]

@@ -52,6 +52,8 @@ class Patches:
         Variance of the observation error, in the data's units squared.
     origins : numpy.ndarray of int, shape (n, dims), optional
         The first cell of each patch in the whole array: what is drawn for it follows from that.
+    closed : mapping of role to int
+        Cells of the axes that close on themselves, after which the first one comes again.
     """
 
     y: FloatArray
@@ -59,6 +61,7 @@ class Patches:
     background: FloatArray | None = None
     error_variance: FloatArray | None = None
     origins: IntArray | None = None
+    closed: Mapping[Role, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

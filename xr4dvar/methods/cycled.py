@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, get_args
 
@@ -108,6 +108,10 @@ class Cycled:
     def windows(self, grid: Grid, parameters: Parameters) -> dict[Role, Window]:
         """Give the whole of time and of the state."""
         return self.method.windows(grid, parameters)
+
+    def closed_axes(self, grid: Grid, parameters: Parameters | None) -> Collection[Role]:
+        """Those of the state, whose neighbours are the model's to tell; a window has two ends."""
+        return ("y", "x")
 
     def fit(
         self, data: TrainingData, options: FitOptions, background: Solver | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -13,8 +13,10 @@ from xr4dvar.methods.fourdvarnet_checks import (
     LOSSES,
     PriorName,
     SolverName,
+    check_circle,
     check_fourdvarnet,
     default_patch,
+    layout_grid,
 )
 from xr4dvar.methods.optimal_interpolation import OptimalInterpolation
 from xr4dvar.methods.training_data import TrainingData
@@ -37,7 +39,8 @@ class FourDVarNet:
 
     Of maps, convolutions run along y and x and times are their channels. Data without a y axis
     are series: where x is given by names, convolutions run along time and the components are
-    channels; where x has numbers, they run along time and x.
+    channels; where x has numbers, they run along time and x. Along x the convolutions wrap where
+    it closes on itself (``periodic=``) and a patch holds all of it; else patches go round.
 
     Parameters
     ----------
@@ -160,12 +163,23 @@ class FourDVarNet:
 
     def windows(self, grid: Grid, parameters: Parameters) -> dict[Role, Window]:
         """Give the patch and its stride along each axis."""
+        if parameters.settings.get("architecture", {}).get("wraps"):
+            check_circle(grid, parameters.settings["patch"]["x"])
         given = by_role(self.overlap or {}, grid.axes, "overlap")
         windows = {}
         for role, size in (parameters.settings.get("patch") or self.patch_sizes(grid)).items():
             overlap = given.get(role, 2 * size // 3 if role == "time" else size // 4)
             windows[role] = Window(size, max(1, size - overlap))
         return windows
+
+    def closed_axes(self, grid: Grid, parameters: Parameters | None) -> Collection[Role]:
+        """Those that patches go round, and x where one patch does: convolutions wrap there."""
+        windows = self.windows(grid, parameters or Parameters())
+        closed = {role for role, window in windows.items() if window.patch < grid[role].size}
+        wraps = layout_grid(grid) != "time"
+        if parameters is not None:
+            wraps = parameters.settings["architecture"]["wraps"]
+        return closed | {"x"} if wraps else closed
 
     def fit(
         self, data: TrainingData, options: FitOptions, background: Solver | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 import numpy as np
@@ -15,7 +15,7 @@ from xr4dvar.arguments import (
     check_number,
     is_count,
 )
-from xr4dvar.errors import Problems
+from xr4dvar.errors import InputError, Problems
 from xr4dvar.labels import Grid, by_role
 from xr4dvar.methods.base import check_method
 from xr4dvar.methods.dynamics import is_dynamics
@@ -31,9 +31,11 @@ __all__ = [
     "LOSSES",
     "PriorName",
     "SolverName",
+    "check_circle",
     "check_fourdvarnet",
     "check_variances",
     "default_patch",
+    "goes_round",
     "layout_grid",
 ]
 
@@ -188,6 +190,37 @@ def check_variances(name: str, value: object, sizes: Sequence[int], problems: Pr
         problems.add(what, "give one number for all, or one a variable (of series: component)")
 
 
+def check_circle(grid: Grid, size: int | None = None) -> None:
+    """Raise where data are not the circle along x, of so many cells, that convolutions go round."""
+    axis = grid["x"]
+    if axis.period is not None and size in (None, axis.size):
+        return
+    what = f"the model was fitted on a circle along {axis.name!r}, and goes round it"
+    cells = "" if size is None else f" of {size} cells"
+    fix = f"give data of the whole circle{cells} and periodic=({grid.axes.dim('x')!r},)"
+    raise InputError([(what, f"{fix}, or fit on data like these")])
+
+
+def goes_round(grid: Grid, patch: Mapping[Role, int]) -> bool:
+    """Whether a patch holds all of an axis x that closes on itself: convolutions wrap there."""
+    if "x" not in grid.roles or layout_grid(grid) == "time":
+        return False
+    return grid["x"].period is not None and patch["x"] == grid["x"].size
+
+
+def _check_coarsening(
+    method: FourDVarNet, grid: Grid, patch: Mapping[Role, int], problems: Problems
+) -> None:
+    """Note blocks of cells that do not go round a circle evenly."""
+    factor = method.coarsen
+    if layout_grid(grid) != "y-x" or not is_count(factor) or not goes_round(grid, patch):
+        return
+    axis = grid["x"]
+    if axis.size % int(factor):
+        what = f"coarsen is {factor}, and {axis.name!r} closes after {axis.size} cells"
+        problems.add(what, f"use 1 or a divisor of {axis.size}")
+
+
 def _check_windows(method: FourDVarNet, grid: Grid, problems: Problems) -> None:
     patch = default_patch(grid)
     if check_mapping("patch", method.patch or {}, "{'time': 15}", problems):
@@ -200,6 +233,7 @@ def _check_windows(method: FourDVarNet, grid: Grid, problems: Problems) -> None:
                 f"patch is {size!r} along {name!r}, the data have {most}",
                 f"use a whole number from 1 to {most}, or leave {name!r} out",
             )
+    _check_coarsening(method, grid, patch, problems)
     if not check_mapping("overlap", method.overlap or {}, "{'time': 10}", problems):
         return
     with problems.collect():

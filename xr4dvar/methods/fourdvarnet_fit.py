@@ -17,7 +17,7 @@ from xr4dvar.methods.configuration import to_config
 from xr4dvar.methods.device import choose_device, one_at_a_time
 from xr4dvar.methods.dynamics import flow_of, is_dynamics
 from xr4dvar.methods.fourdvar_identify import component_names, flow_from_target, identifiable
-from xr4dvar.methods.fourdvarnet_checks import layout_grid
+from xr4dvar.methods.fourdvarnet_checks import goes_round, layout_grid
 from xr4dvar.methods.fourdvarnet_network import Architecture, FourDVarNetwork
 from xr4dvar.methods.fourdvarnet_objective import Objective, needs_target
 from xr4dvar.methods.fourdvarnet_units import Units
@@ -113,7 +113,8 @@ def _design(
     if not maps:
         coarsen, fold = 1, method.coarsen if isinstance(method.coarsen, int) else FOLD
     elif coarsen == "auto":
-        coarsen = units.choose_coarsening(blocks)
+        circle = data.grid["x"].size if goes_round(data.grid, patch) else 0
+        coarsen = units.choose_coarsening(blocks, circle)
     widths = method.widths or ((64, 96, 128) if maps else (192,))
     return Architecture(
         variables=len(data.names),
@@ -129,7 +130,7 @@ def _design(
         x=patch.get("x", 1),
         grid=grid,
         fold=fold,
-        wraps=grid == "time-x" and _closes(data, patch),
+        wraps=goes_round(data.grid, patch),
         spacing=spacing_of(data.grid, method.prior) if is_dynamics(method.prior) else 1.0,
         shared=method.shared,
         backpropagation=method.backpropagation,
@@ -163,12 +164,6 @@ def _warn_of_blind_cells(blocks: list[Block]) -> None:
             "the network does not learn what to give there",
             int((~seen).sum()), seen.size,
         )  # fmt: skip
-
-
-def _closes(data: TrainingData, patch: Mapping[Role, int]) -> bool:
-    """Whether a patch goes round the whole circle."""
-    x = data.grid["x"]
-    return x.period is not None and patch["x"] == x.size
 
 
 def _turnover(

@@ -126,7 +126,8 @@ class FourDVarNetwork(nn.Module):
             differentiable=self.training,
             backpropagation=self.architecture.backpropagation,
         )
-        return interpolate(state.x, factor, (y.shape[-2], y.shape[-1])), state.x
+        fine = interpolate(state.x, factor, (y.shape[-2], y.shape[-1]), self.architecture.wraps)
+        return fine, state.x
 
     @property
     def prior(self) -> nn.Module | None:

@@ -113,13 +113,13 @@ class Units:
         """Back to the data's units, float64."""
         return self.first_guess(patches) + increment.float().cpu().numpy() * self.error
 
-    def choose_coarsening(self, blocks: list[Block]) -> int:
+    def choose_coarsening(self, blocks: list[Block], circle: int = 0) -> int:
         """The largest factor that loses less than 2 % of the variance of what is to be learned.
 
         That is the background's error where the target has no gap; elsewhere the background's
-        own anomalies stand for it.
+        own anomalies stand for it. Cells of a circle are merged by a divisor of their number.
         """
-        for factor in (4, 2):
+        for factor in (factor for factor in (4, 2) if circle % factor == 0):
             lost = [self._lost(block, factor) for block in blocks]
             if np.mean(lost) < 0.02:
                 return factor

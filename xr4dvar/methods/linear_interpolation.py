@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -22,7 +22,8 @@ class LinearInterpolation:
 
     Before the first and after the last observation of a cell its value is kept. Cells that
     were never observed take the value of the nearest cell, in cells, at the same time.
-    The whole of the data is one patch.
+    The whole of the data is one patch. Along an axis that closes on itself (``periodic=``) the
+    first cell is the neighbour of the last: there is no end at which a value could be kept.
 
     Examples
     --------
@@ -37,8 +38,17 @@ class LinearInterpolation:
         """Accept any grid."""
 
     def known(self, grid: Grid, names: Sequence[str]) -> Parameters:
-        """Nothing is to be fitted."""
-        return Parameters()
+        """Nothing is to be fitted; periods are those of the grid."""
+        periods = {role: grid[role].period for role in grid.roles}
+        closed = {role: period for role, period in periods.items() if period is not None}
+        return Parameters({"periods": closed} if closed else {})
+
+    def closed_axes(self, grid: Grid, parameters: Parameters | None) -> Collection[Role]:
+        """All; if fitted, those that closed then."""
+        if parameters is None:
+            return grid.roles
+        fitted: Collection[Role] = parameters.settings.get("periods", {})
+        return fitted
 
     def windows(self, grid: Grid, parameters: Parameters) -> dict[Role, Window]:
         """Give the whole domain."""
@@ -48,38 +58,60 @@ class LinearInterpolation:
         self, data: TrainingData, options: FitOptions, background: Solver | None = None
     ) -> Parameters:
         """Nothing is to be fitted."""
-        return Parameters()
+        return self.known(data.grid, data.names)
 
     def solver_for(self, parameters: Parameters, device: str) -> Solver:
         """Give the function that maps patches."""
-        return _solve
+        periods = parameters.settings.get("periods", {})
+        return lambda patches: _solve(patches, periods)
 
 
-def _solve(patches: Patches) -> FloatArray:
+def _solve(patches: Patches, periods: Mapping[Role, float]) -> FloatArray:
     result = np.empty_like(patches.y)
     for n, sample in enumerate(patches.y):
-        time = patches.coordinates["time"][n] if "time" in patches.coordinates else np.zeros(1)
+        axes = {role: values[n] for role, values in patches.coordinates.items()}
+        # of a circle that a patch holds in part, the rest lies between its ends
+        closed = {role for role in periods if role in axes and _is_whole(axes[role], periods[role])}
+        time = axes.get("time", np.zeros(1))
+        period = periods["time"] if "time" in closed else None
         for v, field in enumerate(sample):
-            result[n, v] = _nearest_fill(_linear_in_time(field, time))
+            filled = _linear_in_time(field, time, period)
+            result[n, v] = _nearest_fill(filled, ("y" in closed, "x" in closed))
     return result
 
 
-def _linear_in_time(field: FloatArray, time: FloatArray) -> FloatArray:
+def _is_whole(positions: FloatArray, period: float) -> bool:
+    """Whether even positions go once round."""
+    length, steps = positions[-1] - positions[0], len(positions) - 1
+    return bool(abs(length * (steps + 1) - period * steps) < 0.5 * length)  # half a spacing
+
+
+def _linear_in_time(field: FloatArray, time: FloatArray, period: float | None) -> FloatArray:
     """Interpolate (T, Y, X) along T, cell by cell; a cell without data stays NaN."""
     columns = field.reshape(len(time), -1)
     filled = columns.copy()
     for cell in np.flatnonzero(np.isfinite(columns).any(0)):
         known = np.isfinite(columns[:, cell])
-        filled[:, cell] = np.interp(time, time[known], columns[known, cell])
+        filled[:, cell] = np.interp(time, time[known], columns[known, cell], period=period)
     return filled.reshape(field.shape)
 
 
-def _nearest_fill(field: FloatArray) -> FloatArray:
-    """Fill cells that have no value at any time from the nearest one that has."""
+def _nearest_fill(field: FloatArray, closed: tuple[bool, bool]) -> FloatArray:
+    """Fill cells that have no value at any time from the nearest one that has.
+
+    Axes y and x that are `closed` go on with their first cells, half of the circle each way.
+    """
     from scipy import ndimage
 
     missing = ~np.isfinite(field[0])
     if not missing.any() or missing.all():
         return field
-    _, (rows, columns) = ndimage.distance_transform_edt(missing, return_indices=True)
+    margins = [size // 2 if wraps else 0 for size, wraps in zip(missing.shape, closed, strict=True)]
+    wide = np.pad(missing, [(margin, margin) for margin in margins], mode="wrap")
+    nearest = ndimage.distance_transform_edt(wide, return_distances=False, return_indices=True)
+    inside = tuple(slice(m, m + size) for m, size in zip(margins, missing.shape, strict=True))
+    rows, columns = (
+        (index[inside] - margin) % size
+        for index, margin, size in zip(nearest, margins, missing.shape, strict=True)
+    )
     return field[:, rows, columns]

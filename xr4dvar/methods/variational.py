@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal, TypeAlias, get_args
 
@@ -21,7 +21,12 @@ from xr4dvar.methods.base import (
     check_method,
 )
 from xr4dvar.methods.dynamics import Dynamics, is_dynamics
-from xr4dvar.methods.fourdvarnet_checks import check_variances, default_patch
+from xr4dvar.methods.fourdvarnet_checks import (
+    check_circle,
+    check_variances,
+    default_patch,
+    layout_grid,
+)
 from xr4dvar.methods.learned_dynamics import learns
 from xr4dvar.methods.linear_interpolation import LinearInterpolation
 from xr4dvar.methods.states import check_chain, components
@@ -172,11 +177,27 @@ class Variational:
     def windows(self, grid: Grid, parameters: Parameters) -> dict[Role, Window]:
         """Give windows that overlap by half in time; y and x are one, where they were in `fit`."""
         _check_places(parameters.settings.get("places", {}), grid)
+        if parameters.settings.get("wraps"):
+            check_circle(grid)
         patch = parameters.settings.get("patch") or self.patch_sizes(grid)
         return {
             role: Window(size, max(1, size // 2) if role == "time" else size)
             for role, size in patch.items()
         }
+
+    def closed_axes(self, grid: Grid, parameters: Parameters | None) -> Collection[Role]:
+        """Time where windows go round it; of maps, x where convolutions do.
+
+        All of y and x where the prior is EOFs or a model, to which cells are no neighbours.
+        """
+        windows = self.windows(grid, parameters or Parameters())
+        closed = {role for role, window in windows.items() if window.patch < grid[role].size}
+        if isinstance(self.prior, EOFs) or is_dynamics(self.prior):
+            return closed | {"y", "x"}
+        wraps = layout_grid(grid) != "time"
+        if parameters is not None:
+            wraps = parameters.settings["wraps"]
+        return closed | {"x"} if wraps else closed
 
     def fit(
         self, data: TrainingData, options: FitOptions, background: Solver | None = None

@@ -15,7 +15,7 @@ from xr4dvar.cell_noise import cell_noise
 from xr4dvar.methods.base import EnsembleSolver, Parameters, Patches
 from xr4dvar.methods.device import choose_device, one_at_a_time
 from xr4dvar.methods.variational_solve import Analysis
-from xr4dvar.types import FloatArray
+from xr4dvar.types import ROLES, FloatArray
 
 if TYPE_CHECKING:
     from xr4dvar.methods.variational import Variational
@@ -86,9 +86,10 @@ def places_of(patches: Patches) -> list[np.ndarray]:
     starts = dict(zip(roles, origins.T[first:], strict=True))
     places = [_along(0, origins[:, dim]) for dim in range(first)]
     places.append(_along(1, np.arange(shape[0])))
-    for axis, role in enumerate(("time", "y", "x"), start=2):
+    for axis, role in enumerate(ROLES, start=2):
         inside = _along(axis, np.arange(shape[axis - 1]))
-        places.append(inside + _along(0, starts[role]) if role in starts else inside)
+        place = inside + _along(0, starts[role]) if role in starts else inside
+        places.append(place % patches.closed[role] if role in patches.closed else place)
     return places
 
 

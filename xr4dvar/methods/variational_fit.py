@@ -12,7 +12,7 @@ from xr4dvar.labels import Grid
 from xr4dvar.methods.base import FitOptions, Parameters
 from xr4dvar.methods.climate import free_run
 from xr4dvar.methods.dynamics import Dynamics, flow_of, is_dynamics
-from xr4dvar.methods.fourdvarnet_checks import layout_grid
+from xr4dvar.methods.fourdvarnet_checks import goes_round, layout_grid
 from xr4dvar.methods.states import components, spacing_of
 from xr4dvar.methods.static_priors import Denoiser, EOFs, StaticPrior
 from xr4dvar.methods.training_data import TrainingData
@@ -77,7 +77,9 @@ def _settings(method: Variational, grid: Grid, shape: Sequence[int]) -> dict[str
         "patch": method.patch_sizes(grid),
         "shape": list(shape),
         "grid": layout_grid(grid),
-        "wraps": "x" in grid.roles and grid["x"].period is not None,
+        "wraps": isinstance(method.prior, StaticPrior)
+        and not isinstance(method.prior, EOFs)
+        and goes_round(grid, method.patch_sizes(grid)),
         "spacing": spacing_of(grid, method.prior) if is_dynamics(method.prior) else 1.0,
         "places": _places(grid),
     }

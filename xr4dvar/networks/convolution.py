@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -41,4 +42,8 @@ class Convolution(nn.Conv2d):
         """Put what lies beyond the ends of a ring there."""
         if not self.wrapped:
             return image
+        size = image.shape[-1]
+        if self.wrapped > size:  # more than once round: torch's padding does not go so far
+            places = torch.arange(-self.wrapped, size + self.wrapped, device=image.device)
+            return image[..., places % size]
         return functional.pad(image, (self.wrapped, self.wrapped, 0, 0), mode="circular")

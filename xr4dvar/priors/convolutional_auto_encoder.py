@@ -94,10 +94,21 @@ class ConvolutionalAutoEncoder(nn.Module):
         image = self.from_code(z).unflatten(1, self.narrow)
         for size, convolution in zip(reversed(self.sizes), self.up, strict=True):
             if image.shape[-2:] != size:
-                image = functional.interpolate(image, size=size, mode="bilinear")
+                image = _finer(image, size, self.layout.wraps)
             image = functional.silu(convolution(image))
         return self.layout.back(self.leave(image), image.new_empty(len(z), *self.shape))
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Give Phi(x); the context is of no use."""
         return self.decode(self.encode(x))
+
+
+def _finer(image: Tensor, size: tuple[int, int], wraps: bool) -> Tensor:
+    """Interpolate an image linearly to cells of half the width; round a circle if it `wraps`."""
+    if not wraps:
+        return functional.interpolate(image, size=size, mode="bilinear")
+    ratio = -(-size[1] // image.shape[-1])
+    image = functional.pad(image, (1, 1, 0, 0), mode="circular")
+    wide = size[0], ratio * image.shape[-1]
+    image = functional.interpolate(image, size=wide, mode="bilinear")
+    return image[..., ratio : ratio + size[1]]
