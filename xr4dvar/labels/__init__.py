@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from xr4dvar.labels.alignment import check_aligned
+from xr4dvar.labels.alignment import check_aligned, check_places
 from xr4dvar.labels.axes import find_axes
 from xr4dvar.labels.checks import Summary, check_values, summarise
 from xr4dvar.labels.coordinates import Coordinate
 from xr4dvar.labels.curvilinear import EARTH_RADIUS_KM, great_circle_km
+from xr4dvar.labels.decoding import decoded
 from xr4dvar.labels.grid import Grid, make_grid
+from xr4dvar.labels.indexes import index_of
 from xr4dvar.labels.masks import check_domain, domain_field, mask
 from xr4dvar.labels.normalisation import Normalisation
 from xr4dvar.labels.points import point_positions, target_grid
@@ -41,15 +43,18 @@ __all__ = [
     "check_aligned",
     "check_domain",
     "check_error_names",
+    "check_places",
     "check_same_grid",
     "check_same_units",
     "check_same_variables",
     "check_values",
+    "decoded",
     "domain_field",
     "find_axes",
     "from_fields",
     "great_circle_km",
     "in_order",
+    "index_of",
     "make_grid",
     "mask",
     "named_arrays",

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, TypeAlias
+from collections.abc import Hashable, Iterable, Mapping
 
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
 from xr4dvar.errors import Problems
+from xr4dvar.labels.indexes import Index, index_of
 from xr4dvar.labels.stacking import named_arrays
 from xr4dvar.types import Labelled
-
-#: A pandas index; pandas has no types of its own.
-Index: TypeAlias = Any
 
 #: Coordinates closer than this share of a spacing are said to differ by rounding.
 ROUNDING = 1e-4
@@ -54,7 +51,7 @@ def check_aligned(
     for what, other in others.items():
         if not subset:
             _check_variables(obs, what, other, problems)
-        ours, theirs = obs.sizes, other.sizes
+        ours, theirs = sizes_of(obs), sizes_of(other)
         for dim in (dim for dim in theirs if dim not in ours):
             problems.add(
                 f"{what}: has a dimension {dim!r} that obs has not",
@@ -68,6 +65,80 @@ def check_aligned(
         for dim in (str(dim) for dim in ours if dim in theirs):
             _check_coordinate(obs, what, other, dim, problems)
         _check_flat_coordinates(obs, what, other, problems)
+
+
+def check_places(
+    obs: Labelled,
+    others: Mapping[str, Labelled],
+    names: Iterable[str],
+    problems: Problems,
+    *,
+    of: str = "obs",
+) -> None:
+    """Note where other arrays differ in coordinates that place an axis but are not its index.
+
+    `check_aligned` compares indexes, as xarray does: those along a dimension of the same name.
+    Dates ``XTIME`` along a dimension ``Time`` have none.
+
+    Parameters
+    ----------
+    obs, others, problems
+        As of `check_aligned`.
+    names : iterable of str
+        The coordinates of the axes of `obs`; those with an index or in 2-D are left out.
+    of : str
+        What `obs` is called in messages.
+
+    Examples
+    --------
+    >>> from xr4dvar.errors import Problems
+    >>> from xr4dvar.labels import check_places
+    >>> obs = xr.DataArray(np.zeros(2), dims="Time", coords={"XTIME": ("Time", [0.0, 1.0])})
+    >>> problems = Problems()
+    >>> check_places(obs, {"mask": obs.assign_coords(XTIME=obs.XTIME + 5)}, ["XTIME"], problems)
+    >>> problems.found[0][0]
+    "mask: 'XTIME' differs from obs, first at entry 0: 5.0, obs has 0.0"
+    """
+    for what, other in others.items():
+        for name in names:
+            if obs.coords[name].ndim != 1 or name in obs.dims:
+                continue
+            (dim,) = obs.coords[name].dims
+            if other.sizes.get(dim) != obs.sizes[dim]:
+                continue  # no such dimension, or reported by `check_aligned`
+            target = f"{what}.assign_coords({name}={of}[{name!r}])"
+            if name not in other.coords:
+                what_lacks = f"{what}: has no coordinate {name!r} along {dim!r}, {of} has one"
+                problems.add(what_lacks, target)
+                continue
+            ours, theirs = (one.coords[name].variable.to_index() for one in (obs, other))
+            if place := _difference(ours, theirs, of):
+                fix = f"{what}.swap_dims({dim}={name!r}).sel({name}={of}[{name!r}])"
+                close = _kind(ours) == _kind(theirs) and _by_rounding(ours, theirs)
+                problems.add(f"{what}: {name!r} differs from {place}", target if close else fix)
+
+
+def sizes_of(array: Labelled) -> dict[Hashable, int]:
+    """Sizes of the dimensions that data have: those of bounds among the coordinates do not count.
+
+    Examples
+    --------
+    >>> from xr4dvar.labels.alignment import sizes_of
+    >>> bounds = ("lat", "edge"), [[0.0, 1.0]]
+    >>> sizes_of(xr.Dataset({"u": ("lat", [0.0])}, coords={"lat_bnds": bounds}))
+    {'lat': 1}
+    """
+    return {dim: n for one in named_arrays(array).values() for dim, n in one.sizes.items()}
+
+
+def _difference(ours: Index, theirs: Index, of: str) -> str | None:
+    """Where two indexes of one size differ first."""
+    differ = np.flatnonzero(np.asarray(ours.values != theirs.values))
+    if differ.size == 0:
+        return None
+    first = differ[0]
+    text = f"{_text(theirs[first])}, {of} has {_text(ours[first])}"
+    return f"{of}, first at entry {first}: {text}"
 
 
 def _check_variables(obs: Labelled, what: str, other: Labelled, problems: Problems) -> None:
@@ -95,7 +166,7 @@ def _check_variables(obs: Labelled, what: str, other: Labelled, problems: Proble
 def _check_coordinate(
     obs: Labelled, what: str, other: Labelled, dim: str, problems: Problems
 ) -> None:
-    ours, theirs = obs.indexes.get(dim), other.indexes.get(dim)
+    ours, theirs = index_of(obs, dim), index_of(other, dim)
     n, m = obs.sizes[dim], other.sizes[dim]
     if ours is None or theirs is None:
         if n != m:
@@ -118,18 +189,16 @@ def _check_coordinate(
     if n != m:
         problems.add(f"{what}: {dim!r} has {m} entries, obs has {n}", advice)
         return
-    differ = np.flatnonzero(np.asarray(ours.values != theirs.values))
-    if differ.size == 0:
+    place = _difference(ours, theirs, "obs")
+    if place is None:
         return
-    first = differ[0]
-    place = f"first at entry {first}: {_text(theirs[first])}, obs has {_text(ours[first])}"
     if _by_rounding(ours, theirs):
         problems.add(
-            f"{what}: {dim!r} differs from obs by rounding, {place}",
+            f"{what}: {dim!r} differs from {place.replace(',', ' by rounding,', 1)}",
             f"{what}.assign_coords({dim}=obs[{dim!r}])",
         )
     else:
-        problems.add(f"{what}: {dim!r} differs from obs, {place}", advice)
+        problems.add(f"{what}: {dim!r} differs from {place}", advice)
 
 
 def _check_flat_coordinates(obs: Labelled, what: str, other: Labelled, problems: Problems) -> None:

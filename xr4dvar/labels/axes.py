@@ -8,6 +8,7 @@ import logging
 import xarray as xr
 
 from xr4dvar.errors import Problems
+from xr4dvar.labels.angles import is_bare_angle
 from xr4dvar.labels.evidence import (
     Hint,
     cf_hints,
@@ -223,6 +224,8 @@ def _coordinate(
     own = dict(coords.items()).get(dim)
 
     def says_where(coordinate: xr.DataArray) -> bool:
+        if is_bare_angle(role, coordinate, coords):
+            return False
         known = axis_unit(str(coordinate.attrs.get("units", ""))) is not None
         named = is_latitude_or_longitude(role, coordinate) or is_time_like(coordinate)
         return known or named or coordinate.name in by_cf
