@@ -18,6 +18,7 @@ from xr4dvar.labels import (
     check_values,
     summarise,
     variables_signature,
+    without_companions,
 )
 from xr4dvar.methods import FitOptions, Method, Parameters, check_method
 from xr4dvar.methods.hiding import HiddenShape, Hide, hider
@@ -121,6 +122,7 @@ def fit(
         checkpoint=checkpoint,
         progress=wanted(OPTIONS["progress"] if progress is None else progress),
     )
+    obs, _ = without_companions(obs)
     problems = Problems()
     check_share("hidden", hidden, problems)
     check_choice("hidden_shape", hidden_shape, get_args(HiddenShape), problems)

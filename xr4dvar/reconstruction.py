@@ -19,8 +19,10 @@ from xr4dvar.labels import (
     check_same_variables,
     from_fields,
     in_order,
+    put_back,
     variables_signature,
     with_errors,
+    without_companions,
 )
 from xr4dvar.methods import GivesEnsembles, KnowsError, KnowsStates, Method, check_method
 from xr4dvar.model import Model
@@ -116,6 +118,7 @@ def reconstruct(
     problems = Problems()
     if batch_size is not None:
         check_count("batch_size", batch_size, problems)
+    obs, companions = without_companions(obs)
     if isinstance(model, Model):
         obs = in_order(obs, model.variables)
     inputs, extra = read_inputs(
@@ -147,7 +150,7 @@ def reconstruct(
     fields = [from_fields(part, obs, inputs.grid) for part in parts]
     maps = fields[0] if ensemble is None else as_members(fields)
     maps = with_provenance(maps, obs, model, f"reconstruct(obs, {type(model.method).__name__})")
-    return with_errors(maps, fields[1]) if error else maps
+    return put_back(with_errors(maps, fields[1]) if error else maps, companions)
 
 
 def as_model(obs: Labelled, model: Model | Method, inputs: Inputs) -> Model:

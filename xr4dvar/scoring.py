@@ -10,6 +10,7 @@ import xarray as xr
 
 from xr4dvar import scores
 from xr4dvar.errors import InputError, Problems
+from xr4dvar.labels import check_places, decoded, without_companions
 from xr4dvar.labels.axes import find_axes
 from xr4dvar.labels.grid import Grid, make_grid
 from xr4dvar.scores import checks
@@ -128,12 +129,18 @@ def score(
     >>> score(0.9 * truth, truth, dim=("lat", "lon"), metrics="rmse").rmse.dims
     ('time',)
     """
+    reconstruction, truth = (without_companions(one)[0] for one in (reconstruction, truth))
     options = {"dim": dim, "weights": weights, "mask": mask, "metrics": metrics, "dims": dims}
     if isinstance(reconstruction, xr.Dataset) or isinstance(truth, xr.Dataset):
         return _score_variables(reconstruction, truth, options)
     grid = make_grid(reconstruction, find_axes(reconstruction, dims))
     problems = Problems()
+    reconstruction = decoded("reconstruction", reconstruction, problems)
+    truth = decoded("truth", truth, problems)
     checks.check_fields(reconstruction, truth, grid.axes, problems)
+    _check_places(
+        reconstruction, {"truth": truth, "mask": mask, "weights": weights}, grid, problems
+    )
     if mask is not None:
         checks.check_mask(mask, reconstruction, problems)
     cell_weights = checks.resolve_weights(weights, reconstruction, problems)
@@ -153,6 +160,15 @@ def score(
     if metrics is None and unable:
         result.attrs["not_scored"] = _reasons(unable)
     return result
+
+
+def _check_places(
+    reconstruction: xr.DataArray, others: dict[str, Any], grid: Grid, problems: Problems
+) -> None:
+    """Note other dates or places along dimensions that have no index to compare."""
+    given = {what: one for what, one in others.items() if isinstance(one, xr.DataArray)}
+    names = grid.axes.coordinates.values()
+    check_places(reconstruction, given, names, problems, of="reconstruction")
 
 
 def _names(metrics: str | Sequence[str] | None, is_ensemble: bool, problems: Problems) -> list[str]:

@@ -239,7 +239,7 @@ def test_points_are_not_a_grid() -> None:
     points = {name: ("obs", np.arange(3.0)) for name in ("time", "lat", "lon")}
     ((what, fix),) = messages(zeros("obs", **points))
     assert "along dimension 'obs': these are points" in what
-    assert "grid first" in fix
+    assert "map them to a grid, obs.fourdvar.map_points(" in fix
 
 
 def test_all_wrong_dims_at_once() -> None:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from xr4dvar.errors import Problems
-from xr4dvar.labels.indexes import Index, index_of
+from xr4dvar.labels.indexes import Index, index_of, text_of_index
 from xr4dvar.labels.stacking import named_arrays
 from xr4dvar.types import Labelled
 
@@ -113,7 +113,7 @@ def check_places(
                 continue
             ours, theirs = (one.coords[name].variable.to_index() for one in (obs, other))
             if place := _difference(ours, theirs, of):
-                fix = f"{what}.swap_dims({dim}={name!r}).sel({name}={of}[{name!r}])"
+                fix = f"{text_of_index(str(dim), name, what)}.sel({name}={of}[{name!r}])"
                 close = _kind(ours) == _kind(theirs) and _by_rounding(ours, theirs)
                 problems.add(f"{what}: {name!r} differs from {place}", target if close else fix)
 

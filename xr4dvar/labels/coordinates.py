@@ -12,6 +12,7 @@ from xr4dvar.errors import Problems
 from xr4dvar.labels.angles import check_latitudes, degrees_factor, satellite_height_km
 from xr4dvar.labels.decoding import check_decoded
 from xr4dvar.labels.evidence import sphere_name
+from xr4dvar.labels.indexes import text_of_index
 from xr4dvar.labels.times import check_resolution, decode_dates, to_days
 from xr4dvar.labels.units import Unit, axis_unit
 from xr4dvar.types import FloatArray, Labelled, Role
@@ -267,9 +268,9 @@ def _unwrap(name: str, values: FloatArray) -> FloatArray:
 def _add_disorder(name: str, dim: str, values: FloatArray, problems: Problems) -> None:
     unique, counts = np.unique(values, return_counts=True)
     if (counts > 1).any():
+        indexed = text_of_index(dim, name)
         first = unique[counts > 1][0]
         places = np.flatnonzero(values == first)[:2]
-        indexed = "obs" if dim == name else f"obs.swap_dims({dim}={name!r})"
         problems.add(
             f"{name!r} has the same value twice: entries {places[0]} and {places[1]} "
             f"({(counts > 1).sum()} values in all)",

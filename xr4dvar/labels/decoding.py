@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import xarray as xr
@@ -17,6 +17,10 @@ _PACKING = {"scale_factor": 1.0, "add_offset": 0.0}
 _FILLS = ("_FillValue", "missing_value")
 
 
+@overload
+def decoded(what: str, given: xr.DataArray, problems: Problems) -> xr.DataArray: ...
+@overload
+def decoded(what: str, given: Labelled, problems: Problems) -> Labelled: ...
 def decoded(what: str, given: Labelled, problems: Problems) -> Labelled:
     """Note variables whose values are still as in the file: packed, or with their fill value.
 

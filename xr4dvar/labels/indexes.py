@@ -31,3 +31,15 @@ def index_of(array: Labelled, dim: Hashable) -> Index | None:
         return index.to_pandas_index()
     except TypeError:
         return array.coords[dim].variable.to_index()
+
+
+def text_of_index(dim: str, name: str, source: str = "obs") -> str:
+    """How to write, in advice, an array whose dimension has its coordinate for an index.
+
+    Examples
+    --------
+    >>> from xr4dvar.labels.indexes import text_of_index
+    >>> text_of_index("Time", "XTIME"), text_of_index("time", "time")
+    ("obs.swap_dims(Time='XTIME')", 'obs')
+    """
+    return source if dim == name else f"{source}.swap_dims({dim}={name!r})"
