@@ -197,7 +197,7 @@ def _of_variables(obs: Labelled, other: Labelled) -> Labelled:
     if not (isinstance(obs, xr.Dataset) and isinstance(other, xr.Dataset)):
         return other
     names = [name for name in obs.data_vars if name in other.data_vars]
-    return without_companions(other[names])[0]
+    return without_companions(other[names])[0] if names else other
 
 
 def _all_fields(

@@ -106,16 +106,24 @@ def check_places(
             (dim,) = obs.coords[name].dims
             if other.sizes.get(dim) != obs.sizes[dim]:
                 continue  # no such dimension, or reported by `check_aligned`
-            target = f"{what}.assign_coords({name}={of}[{name!r}])"
             if name not in other.coords:
-                what_lacks = f"{what}: has no coordinate {name!r} along {dim!r}, {of} has one"
-                problems.add(what_lacks, target)
+                problems.add(
+                    f"{what}: has no coordinate {name!r} along {dim!r}, {of} has one",
+                    f"{what}.assign_coords({name}={of}[{name!r}])",
+                )
                 continue
             ours, theirs = (one.coords[name].variable.to_index() for one in (obs, other))
             if place := _difference(ours, theirs, of):
-                fix = f"{text_of_index(str(dim), name, what)}.sel({name}={of}[{name!r}])"
-                close = _kind(ours) == _kind(theirs) and _by_rounding(ours, theirs)
-                problems.add(f"{what}: {name!r} differs from {place}", target if close else fix)
+                fix = _advice_on_place(what, str(dim), name, ours, theirs, of)
+                problems.add(f"{what}: {name!r} differs from {place}", fix)
+
+
+def _advice_on_place(what: str, dim: str, name: str, ours: Index, theirs: Index, of: str) -> str:
+    if _kind(ours) == _kind(theirs) and _by_rounding(ours, theirs):
+        return f"{what}.assign_coords({name}={of}[{name!r}])"
+    if bool(np.isin(ours.values, theirs.values).all()) and theirs.is_unique:
+        return f"{text_of_index(dim, name, what)}.sel({name}={of}[{name!r}])"
+    return f"give {what} the entries of {of} along {dim!r}, or correct its {name!r}"
 
 
 def sizes_of(array: Labelled) -> dict[Hashable, int]:
@@ -227,7 +235,8 @@ def _advice(what: str, dim: str, ours: Index, theirs: Index) -> str:
 
 
 def _by_rounding(ours: Index, theirs: Index) -> bool:
-    a, b = _numbers(ours), _numbers(theirs)
+    origin = ours.values[0]  # of both: dates a whole day apart are no rounding
+    a, b = _numbers(ours, origin), _numbers(theirs, origin)
     if a is None or b is None:
         return False
     spacing = float(np.median(np.abs(np.diff(a)))) if a.size > 1 else 1.0
@@ -242,15 +251,11 @@ def _kind(index: Index) -> str:
     return {"M": "dates", "m": "durations", "O": "texts"}.get(index.dtype.kind, "numbers")
 
 
-def _numbers(index: Index) -> npt.NDArray[np.float64] | None:
-    """Values as float64; None for texts and other objects."""
+def _numbers(index: Index, origin: object) -> npt.NDArray[np.float64] | None:
+    """Values as float64, dates as days from an origin; None for texts and other objects."""
     if index.dtype.kind in "mM":
-        days = (
-            (index.values - index.values[0].astype("M8[D]"))
-            if index.dtype.kind == "M"
-            else index.values
-        )
-        return np.asarray(days / np.timedelta64(1, "D"), dtype=np.float64)
+        since = index.values - origin if index.dtype.kind == "M" else index.values
+        return np.asarray(since / np.timedelta64(1, "D"), dtype=np.float64)
     if index.dtype.kind in "iuf":
         return np.asarray(index.values, dtype=np.float64)
     return None

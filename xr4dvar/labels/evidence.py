@@ -153,10 +153,10 @@ def cf_hints(coords: xr.Coordinates, dims: tuple[str, ...]) -> list[Hint]:
     """Evidence from CF attributes (axis, standard_name, units), as cf-xarray reads them."""
     import cf_xarray  # noqa: F401  registers the accessor used below
 
-    known = coords.to_dataset()
-    for coordinate in known.coords.values():  # other attributes, if malformed, are of no concern
-        attrs = {key: value for key, value in coordinate.attrs.items() if key in _CF_ATTRS}
-        coordinate.attrs = attrs
+    known = coords.to_dataset().copy()
+    for name in known.coords:  # other attributes, if malformed, are of no concern
+        attrs = known[name].attrs
+        known[name].attrs = {key: attrs[key] for key in _CF_ATTRS if key in attrs}
     cf = known.cf
     axes, coordinates = cf.axes, cf.coordinates
     hints = []

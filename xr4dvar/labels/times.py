@@ -72,6 +72,8 @@ def to_days(
     if values.size and hasattr(values.flat[0], "calendar"):
         return _cftime_to_days(values, str(coordinate.name), problems)
     name = coordinate.name
+    if values.size == 0:
+        return np.zeros(0), "day"
     problems.add(
         f"{name!r} holds {type(values[:1].tolist()[0]).__name__} values, not dates",
         f"obs.assign_coords({name}=pd.to_datetime(obs[{name!r}].values.astype(str)))",
@@ -120,11 +122,10 @@ def check_resolution(coordinate: xr.DataArray, days: FloatArray, problems: Probl
     finite = np.isfinite(days)
     if not is_time_like(coordinate) or finite.sum() < 2:
         return True
-    steps = np.abs(np.diff(values[finite]).astype("m8[ns]")) / _DAY
-    step, rounding = (
-        np.min(steps[steps > 0], initial=np.inf),
-        np.spacing(np.abs(days[finite]).max()),
-    )
+    steps = np.diff(values[finite])
+    steps = np.abs(steps.astype("m8[us]") if steps.dtype == object else steps) / _DAY
+    step = np.min(steps[steps > 0], initial=np.inf)
+    rounding = np.spacing(np.abs(days[finite]).max())
     if rounding <= RESOLUTION * step:
         return True
     name = str(coordinate.name)
