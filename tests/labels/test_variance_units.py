@@ -14,7 +14,7 @@ from xr4dvar.labels.variance_units import is_squared
         *((text, "m") for text in ("m2", "m^2", "m**2", "m m", "m*m", "m²", "(m)^2", "(m)2", "m")),
         ("metre^2", "m"), ("m.m", "meters"),
         *((text, "m s-1") for text in ("m2 s-2", "m^2 s^-2", "m2/s2", "(m s-1)2", "(m s-1)^2")),
-        *((text, "m s-1") for text in ("(m/s)**2", "m s-1 m s-1", "m²s⁻²".replace("s", " s"))),
+        *((text, "m s-1") for text in ("(m/s)**2", "m s-1 m s-1", "m² s⁻²")),
         ("K2", "degC"), ("K^2", "kelvin"), ("degree_Celsius2", "celsius"), ("%^2", "%"), ("1", "1"),
         ("(mg m-3)^2", "mg/m3"), ("mg2 m-6", "mg m-3"), ("(log10(mg m-3))^2", "log10(mg m-3)"),
         ("psu^2", "psu"), ("1e-3", "1e-3"),

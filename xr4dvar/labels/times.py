@@ -131,7 +131,7 @@ def check_resolution(coordinate: xr.DataArray, days: FloatArray, problems: Probl
     name = str(coordinate.name)
     counted = f"obs[{name!r}] - obs[{name!r}][0]"
     problems.add(
-        f"{name!r} has steps of {_DAY_US * step:g} microseconds, and dates are kept to "
+        f"{name!r} has steps of {_DAY_US * step:.3g} microseconds, and dates are kept to "
         f"{_DAY_US * rounding:.2g}",
         f"count from the first, obs.assign_coords({name}={counted})",
     )
@@ -150,11 +150,11 @@ def _undecodable(coordinate: xr.DataArray) -> tuple[str, str]:
     if calendar is not None and str(calendar).lower() not in _CALENDARS:
         usual = "360_day" if str(calendar).startswith("360") else "standard"
         return what, f"name a calendar of CF, {own}.attrs['calendar'] = {usual!r}"
-    if unit.lower().rstrip("s") in ("month", "year"):
-        word = unit.lower().rstrip("s") + "s"
-        dates = (
-            f"[pd.Timestamp({reference!r}) + pd.DateOffset({word}=int(n)) for n in {own}.values]"
-        )
+    days = {"month": 30, "year": 365}.get(word := unit.lower().rstrip("s"))
+    if days is not None:
+        part = f", days=int({days} * (n % 1))" if (coordinate.to_numpy() % 1).any() else ""
+        offset = f"pd.DateOffset({word}s=int(n){part})"
+        dates = f"[pd.Timestamp({reference!r}) + {offset} for n in {own}.values]"
         return what, f"give dates, obs.assign_coords({name}=({dim!r}, {dates}))"
     if re.match(r"0+-", reference):
         return what, (
