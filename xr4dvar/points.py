@@ -184,6 +184,7 @@ def _variances(
         error_variance = error_variance[[name for name in obs if name in error_variance]]
     check_aligned(obs, {"error_variance": error_variance}, problems, subset=True)
     check_variance_units(obs, error_variance, problems)
+    problems.raise_if_any()
     return named_arrays(decoded("error_variance", error_variance, problems))
 
 
