@@ -138,9 +138,10 @@ def score(
     reconstruction = decoded("reconstruction", reconstruction, problems)
     truth = decoded("truth", truth, problems)
     checks.check_fields(reconstruction, truth, grid.axes, problems)
-    _check_places(
-        reconstruction, {"truth": truth, "mask": mask, "weights": weights}, grid, problems
-    )
+    others = {"truth": truth, "mask": mask, "weights": weights}
+    placed = {what: one for what, one in others.items() if isinstance(one, xr.DataArray)}
+    own = grid.axes.coordinates.values()
+    check_places(reconstruction, placed, own, problems, of="reconstruction")
     if mask is not None:
         checks.check_mask(mask, reconstruction, problems)
     cell_weights = checks.resolve_weights(weights, reconstruction, problems)
@@ -160,15 +161,6 @@ def score(
     if metrics is None and unable:
         result.attrs["not_scored"] = _reasons(unable)
     return result
-
-
-def _check_places(
-    reconstruction: xr.DataArray, others: dict[str, Any], grid: Grid, problems: Problems
-) -> None:
-    """Note other dates or places along dimensions that have no index to compare."""
-    given = {what: one for what, one in others.items() if isinstance(one, xr.DataArray)}
-    names = grid.axes.coordinates.values()
-    check_places(reconstruction, given, names, problems, of="reconstruction")
 
 
 def _names(metrics: str | Sequence[str] | None, is_ensemble: bool, problems: Problems) -> list[str]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import cftime
 import numpy as np
 import pandas as pd
 import pytest
@@ -280,3 +281,11 @@ def test_dimensions_of_bounds_are_not_of_the_data() -> None:
     obs = xr.Dataset({"u": ("lat", [0.0, 1.0])}, coords={"lat_bnds": bounds})
     assert check(obs, obs.drop_vars("lat_bnds")) == []
     assert check(obs.drop_vars("lat_bnds"), obs) == []
+
+
+def test_dates_of_several_calendars_cannot_be_compared_and_do_no_harm() -> None:
+    """That they are no axis is said where the axes are read."""
+    first = cftime.DatetimeNoLeap(2001, 1, 1)
+    dates = np.array([first, *(cftime.Datetime360Day(2001, 1, day) for day in (2, 3))], object)
+    obs = xr.DataArray(np.zeros(3), dims="time", coords={"time": dates})
+    assert check(obs, obs) == []

@@ -121,7 +121,7 @@ def check_places(
 def _advice_on_place(what: str, dim: str, name: str, ours: Index, theirs: Index, of: str) -> str:
     if _kind(ours) == _kind(theirs) and _by_rounding(ours, theirs):
         return f"{what}.assign_coords({name}={of}[{name!r}])"
-    if bool(np.isin(ours.values, theirs.values).all()) and theirs.is_unique:
+    if _holds(theirs, ours):
         return f"{text_of_index(dim, name, what)}.sel({name}={of}[{name!r}])"
     return f"give {what} the entries of {of} along {dim!r}, or correct its {name!r}"
 
@@ -141,7 +141,10 @@ def sizes_of(array: Labelled) -> dict[Hashable, int]:
 
 def _difference(ours: Index, theirs: Index, of: str) -> str | None:
     """Where two indexes of one size differ first."""
-    differ = np.flatnonzero(np.asarray(ours.values != theirs.values))
+    try:
+        differ = np.flatnonzero(np.asarray(ours.values != theirs.values))
+    except TypeError:  # such as dates of several calendars, which are no axis
+        return None
     if differ.size == 0:
         return None
     first = differ[0]
@@ -227,11 +230,19 @@ def _check_flat_coordinates(obs: Labelled, what: str, other: Labelled, problems:
 
 
 def _advice(what: str, dim: str, ours: Index, theirs: Index) -> str:
-    if bool(np.isin(ours.values, theirs.values).all()) and theirs.is_unique:
+    if _holds(theirs, ours):
         return f"{what}.sel({dim}=obs[{dim!r}])"
     if _kind(ours) == "texts":
         return f"give {what} the same {dim!r} as obs"
     return f"{what}.interp_like(obs)"
+
+
+def _holds(theirs: Index, ours: Index) -> bool:
+    """Whether all of our labels can be selected from theirs."""
+    try:
+        return bool(np.isin(ours.values, theirs.values).all() and theirs.is_unique)
+    except TypeError:
+        return False
 
 
 def _by_rounding(ours: Index, theirs: Index) -> bool:
