@@ -53,8 +53,9 @@ def map_points(
     Parameters
     ----------
     obs : DataArray or Dataset
-        Observations, usually along one dimension, with coordinates for time, latitude and
-        longitude (those that `grid` has) along it. Missing ones (NaN) are left out.
+        Observations, along one dimension or, as the cells of an unstructured grid, along time and
+        another, with coordinates for time, latitude and longitude (those that `grid` has) along
+        them. Missing ones (NaN) are left out.
     model : Model or Method
         ``OptimalInterpolation(length=...)``, or one that was fitted to such data on a grid.
     grid : DataArray or Dataset

@@ -62,7 +62,8 @@ def reconstruct(
     Parameters
     ----------
     obs : DataArray or Dataset
-        Observations, NaN where there is none, as `model` was fitted for.
+        Observations, NaN where there is none, as `model` was fitted for. Variables of a Dataset
+        that CF names as companions of others, such as bounds, are left alone.
     model : Model or Method
         What `fit` returned, or a method that needs no fit, such as
         ``OptimalInterpolation(length=...)``.
@@ -70,9 +71,10 @@ def reconstruct(
         True for cells that are wanted (sea), on some or all dimensions of `obs`; what was
         observed at the others is not used, and they are missing in the result.
     error_variance : DataArray or Dataset, optional
-        Variance of each observation's error, in the data's units squared, on the grid of `obs`:
-        for methods that weigh observations by it (`OptimalInterpolation`, also as a background,
-        `FourDVar`, `Cycled`, `Variational`), and for the members of any.
+        Variance of each observation's error, in the data's units squared (other known units are
+        refused), on the grid of `obs`: for methods that weigh observations by it
+        (`OptimalInterpolation`, also as a background, `FourDVar`, `Cycled`, `Variational`), and
+        for the members of any.
     error : bool
         Also give the standard deviation of the error of each map, for methods that know it
         (`OptimalInterpolation`, `FourDVar`, `Cycled`, `DataAssimilationNetwork`, and `Variational`
