@@ -72,10 +72,13 @@ def test_scan_angles_are_not_on_the_sphere(units: str, name: str) -> None:
     assert "decode_coords='all'" in fix
 
 
-def test_scan_angles_are_km_by_the_height_of_the_satellite() -> None:
+def test_scan_angles_are_km_by_the_height_of_the_satellite(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     """CF, appendix F: the distance is the angle in radians times the height."""
     obs = image().assign_coords(goes_imager_projection=((), 0, MAPPING))
     grid = grid_of(obs)
+    assert "km right below the satellite, 35786 km high" in caplog.text
     assert [grid[role].units for role in ("y", "x")] == ["km", "km"]
     np.testing.assert_allclose(grid["x"].spacing, 5.6e-5 * HEIGHT / 1000)
     np.testing.assert_allclose(grid["x"].values, obs.x * HEIGHT / 1000)

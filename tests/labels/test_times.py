@@ -77,6 +77,14 @@ def test_time_of_texts() -> None:
     assert "pd.to_datetime" in fix
 
 
+@pytest.mark.parametrize("dim", ["time", "obs"])
+def test_the_fix_for_texts_works(dim: str) -> None:
+    texts = np.array(["2001-01-01", "2001-01-02"])
+    obs = xr.DataArray(np.zeros(2), dims=dim, coords={"time": (dim, texts)})
+    ((_, fix),) = messages(obs, time="time")
+    assert grid_of(eval(fix, {"obs": obs, "pd": pd}), time=dim)["time"].spacing == 1.0
+
+
 def test_missing_date() -> None:
     dates = np.array(["2001-01-01", "NaT", "2001-01-03"], dtype="M8[ns]")
     assert messages(line("time", dates))[0][0] == (

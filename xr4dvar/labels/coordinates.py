@@ -152,8 +152,9 @@ def _scanned(
         logger.info("%r holds angles, neither latitudes nor longitudes", coordinate.name)
         own = axis_unit(str(coordinate.attrs.get("units", "")))
         return values, "degree", own is not None and own[1] != 1.0
-    logger.info(
-        "%r holds scan angles: taken as km right below the satellite, %.0f km high",
+    logger.warning(
+        "%r holds scan angles: taken as km right below the satellite, %.0f km high; "
+        "distances on the ground are larger towards the edge of the disk",
         coordinate.name, height,
     )  # fmt: skip
     return np.deg2rad(values) * height, "km", True
@@ -237,7 +238,7 @@ def to_numbers(coordinate: xr.DataArray, problems: Problems) -> tuple[FloatArray
     if coordinate.dtype.kind not in "iuf":
         problems.add(
             f"{coordinate.name!r} holds {coordinate.dtype} values, not numbers",
-            f"give numbers with obs.assign_coords({coordinate.name}=...)",
+            f"give numbers with obs.assign_coords({coordinate.name}=({coordinate.dims!r}, ...))",
         )
         return None
     if not check_decoded(None, coordinate, problems):

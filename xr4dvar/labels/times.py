@@ -74,9 +74,11 @@ def to_days(
     name = coordinate.name
     if values.size == 0:
         return np.zeros(0), "day"
+    (dim,) = coordinate.dims
+    dates = f"pd.to_datetime(obs[{name!r}].values.astype(str))"
     problems.add(
         f"{name!r} holds {type(values[:1].tolist()[0]).__name__} values, not dates",
-        f"obs.assign_coords({name}=pd.to_datetime(obs[{name!r}].values.astype(str)))",
+        f"obs.assign_coords({name}={dates if dim == name else f'({dim!r}, {dates})'})",
     )
     return None
 
