@@ -75,10 +75,10 @@ def to_days(
     if values.size == 0:
         return np.zeros(0), "day"
     (dim,) = coordinate.dims
-    dates = f"pd.to_datetime(obs[{name!r}].values.astype(str))"
+    given = f"pd.to_datetime(obs[{name!r}].values.astype(str))"
     problems.add(
         f"{name!r} holds {type(values[:1].tolist()[0]).__name__} values, not dates",
-        f"obs.assign_coords({name}={dates if dim == name else f'({dim!r}, {dates})'})",
+        f"obs.assign_coords({name}={given if dim == name else f'({dim!r}, {given})'})",
     )
     return None
 
