@@ -240,7 +240,9 @@ def with_index(lat_shift: float = 0.0) -> xr.DataArray:
     return obs.assign_coords(time=[0, 1]).set_xindex(["lat", "lon"], xr.indexes.NDPointIndex)
 
 
-@pytest.mark.skipif(not hasattr(xr.indexes, "NDPointIndex"), reason="of a later xarray")
+@pytest.mark.skipif(
+    not hasattr(getattr(xr, "indexes", None), "NDPointIndex"), reason="of a later xarray"
+)
 def test_indexes_that_are_not_of_pandas() -> None:
     obs = with_index()
     assert check(obs, with_index()) == []
