@@ -90,3 +90,43 @@ def test_times_of_any_kind_go_on(time, expected):
 def test_what_cannot_go_on_is_refused(change, options, message):
     with pytest.raises(xv.InputError, match=message):
         change(obs_at(np.arange(8.0))).fourdvar.forecast(METHOD, **{"steps": 2, **options})
+
+
+WRF = {"time": "Time", "x": "component"}
+
+
+def wrf_obs(**coords) -> xr.DataArray:
+    """Dates along a dimension of another name."""
+    dates = np.arange("2020-01-30", "2020-02-07", dtype="M8[D]").astype("M8[ns]")
+    obs = obs_at(dates).rename(time="Time").drop_vars("Time")
+    return obs.assign_coords(XTIME=("Time", dates), **coords)
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize("counted", [False, True])
+def test_dates_go_on_whatever_their_dimension_is_called(counted, chunked):
+    obs = wrf_obs(**({"Time": np.arange(8)} if counted else {}))
+    ahead = (obs.chunk(window=1) if chunked else obs).fourdvar.forecast(
+        xv.LinearInterpolation(), 2, dims={"time": "XTIME"}
+    )
+    assert ahead.dims == ("window", "Time", "component")
+    np.testing.assert_array_equal(ahead.XTIME, np.array(["2020-02-07", "2020-02-08"], "M8[ns]"))
+    if counted:
+        np.testing.assert_array_equal(ahead.Time, [8, 9])
+    plain = obs.drop_vars("Time", errors="ignore").rename(Time="time", XTIME="time")
+    expected = plain.set_xindex("time").fourdvar.forecast(xv.LinearInterpolation(), 2)
+    np.testing.assert_array_equal(ahead, expected)
+
+
+def test_times_without_a_coordinate_are_counted_on():
+    obs = wrf_obs().drop_vars("XTIME")
+    ahead = obs.fourdvar.forecast(xv.LinearInterpolation(), 2, dims=WRF)
+    counted = obs.assign_coords(Time=np.arange(8.0))
+    expected = counted.fourdvar.forecast(xv.LinearInterpolation(), 2, dims=WRF)
+    np.testing.assert_array_equal(ahead, expected)
+    assert "Time" not in ahead.coords
+
+
+def test_a_mask_that_changes_along_the_dimension_is_refused():
+    with pytest.raises(xv.InputError, match="mask changes in time"):
+        wrf_obs().fourdvar.forecast(xv.LinearInterpolation(), 2, mask=wrf_obs().notnull(), dims=WRF)

@@ -237,3 +237,106 @@ def test_a_model_of_other_units_is_refused():
     model = xv.fit(ds.ssh_nadir4, xv.OptimalInterpolation(length=length), target=ds.ssh)
     with pytest.raises(xv.InputError, match="'ssh' is in 'cm', the model knows 'm'"):
         xv.map_points(tracks().assign_attrs(units="cm"), model, grid())
+
+
+def rotated_grid():
+    names = {"lat": "grid_latitude", "lon": "grid_longitude"}
+    renamed = grid().rename(lat="rlat", lon="rlon")
+    for old, new in names.items():
+        renamed[f"r{old}"].attrs["standard_name"] = new
+    return renamed
+
+
+AWKWARD = {
+    "latitudes beyond the poles": (
+        lambda: (tracks().assign_coords(lat=("obs", LAT + 55)), oi(), grid()),
+        "'lat' has latitude 98.9248, outside -90 to 90",
+    ),
+    "latitudes on a rotated grid": (
+        lambda: (tracks(), oi(), rotated_grid()), "latitude on the rotated grid .* has none"
+    ),
+    "another pole": (
+        lambda: (
+            tracks().assign_coords(lat=("obs", LAT, {"standard_name": "grid_latitude"})),
+            oi(), grid(),
+        ),
+        "'lat' of obs holds a grid_latitude, that of the grid a latitude",
+    ),
+    "durations": (
+        lambda: (tracks().assign_coords(time=tracks().time - START), oi(), grid()),
+        "'time' of obs holds durations, that of the grid dates",
+    ),
+    "fill values": (
+        lambda: (tracks().fillna(0).assign_attrs(_FillValue=float(tracks()[3])), oi(), grid()),
+        "'ssh' is not decoded: 1 of its values",
+    ),
+    "packed places": (
+        lambda: (
+            tracks().assign_coords(lat=("obs", LAT, {"scale_factor": 1e-6})), oi(), grid()
+        ),
+        "'lat' is not decoded: scale_factor",
+    ),
+    "a time xarray cannot decode": (
+        lambda: (
+            tracks().assign_coords(
+                time=("obs", np.arange(80.0), {"units": "days since 1960-01-01", "calendar": "360"})
+            ),
+            oi(), grid(),
+        ),
+        "'time' has units 'days since 1960-01-01' in the calendar '360'",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", AWKWARD)
+def test_places_and_times_that_are_not_those_of_the_grid(case):
+    arguments, message = AWKWARD[case]
+    with pytest.raises(xv.InputError, match=message):
+        xv.map_points(*arguments())
+
+
+def test_places_in_radians_are_turned_into_degrees():
+    obs = tracks()
+    expected = xv.map_points(obs, oi(), grid())
+    radians = {
+        name: ("obs", np.deg2rad(obs[name].values), {"units": "radian"}) for name in ("lat", "lon")
+    }
+    result = xv.map_points(obs.assign_coords(radians), oi(), grid())
+    np.testing.assert_allclose(result, expected, atol=1e-9)
+
+
+def test_one_map_needs_a_length_along_time_if_the_observations_were_made_at_others():
+    space = {"lat": 1.0, "lon": 1.5}
+    image = grid().isel(time=[1])
+    with pytest.raises(xv.InputError, match="length along 'time' is missing"):
+        xv.map_points(tracks(), oi(length=space), image)
+    at_once = tracks().assign_coords(time=("obs", np.full(80, image.time.values[0])))
+    result = xv.map_points(at_once, oi(length=space), image)
+    np.testing.assert_allclose(result, xv.map_points(at_once, oi(), image), atol=1e-9)
+
+
+def test_companions_of_the_observations_and_of_the_grid_are_left_alone():
+    target = grid().assign(time_bnds=(("time", "nv"), np.zeros((3, 2))))
+    target.time.attrs["bounds"] = "time_bnds"
+    obs = tracks().assign_attrs(ancillary_variables="flag")
+    given = xr.Dataset({"ssh": obs, "flag": ("obs", np.zeros(80, "int8"))})
+    result = given.fourdvar.map_points(oi(), target)
+    assert list(result) == ["ssh"]
+    xr.testing.assert_allclose(result.ssh, xv.map_points(tracks(), oi(), grid()))
+
+
+def test_variances_go_by_name_and_by_label():
+    obs = xr.Dataset({"u": tracks(), "v": 2 * tracks()})
+    variance = xr.Dataset({"u": tracks() * 0 + 0.1, "v": tracks() * 0 + 1.0})
+    expected = xv.map_points(obs, oi(), grid(), error_variance=variance)
+    turned = xv.map_points(obs, oi(), grid(), error_variance=variance[["v", "u"]])
+    xr.testing.assert_allclose(turned, expected)
+    numbered = tracks().assign_coords(obs=np.arange(80))
+    shifted = (numbered * 0 + 1).assign_coords(obs=np.arange(1, 81))
+    with pytest.raises(xv.InputError, match="error_variance: 'obs' differs from obs"):
+        xv.map_points(numbered, oi(), grid(), error_variance=shifted)
+    in_cm = (tracks() * 0 + 1).assign_attrs(units="cm2")
+    with pytest.raises(xv.InputError, match="error_variance: that of 'ssh' is in 'cm2'"):
+        xv.map_points(tracks(), oi(), grid(), error_variance=in_cm)
+    with pytest.raises(xv.InputError, match="error_variance is a float"):
+        xv.map_points(tracks(), oi(), grid(), error_variance=0.1)

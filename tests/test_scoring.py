@@ -267,3 +267,14 @@ def test_published_scores_of_linear_interpolation(
     found[-1] *= 100
     for value, printed, half in zip(found, published, (5e-4, 5e-4, 5e-3, 0.05, 5e-3), strict=True):
         assert value == pytest.approx(printed, abs=half * 1.001)
+
+
+def test_other_dates_along_a_dimension_without_an_index_are_told() -> None:
+    dates = xr.date_range("2001-01-01", periods=6)
+    truth = xr.DataArray(np.arange(6.0), dims="Time", coords={"XTIME": ("Time", dates)})
+    later = truth.assign_coords(XTIME=("Time", xr.date_range("2001-01-02", periods=6)))
+    assert float(score(truth, truth, metrics="rmse").rmse) == 0.0
+    with pytest.raises(InputError, match="truth: 'XTIME' differs from reconstruction"):
+        score(truth, later, metrics="rmse")
+    with pytest.raises(InputError, match="mask: 'XTIME' differs from reconstruction"):
+        score(truth, truth, mask=later > 2, metrics="rmse")

@@ -9,6 +9,7 @@ import xarray as xr
 
 from xr4dvar.errors import Problems
 from xr4dvar.inputs import Inputs, check_device, check_numbers, read_inputs
+from xr4dvar.labels import without_companions
 from xr4dvar.methods import Curves, Method, RecordsCost
 from xr4dvar.model import Model
 from xr4dvar.options import OPTIONS
@@ -84,6 +85,7 @@ def cost_curve(
     >>> bool((curve.cost.diff("step") <= 0).all())
     True
     """
+    obs, _ = without_companions(obs)
     problems = Problems()
     inputs, extra = read_inputs(
         obs,

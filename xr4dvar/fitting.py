@@ -19,6 +19,7 @@ from xr4dvar.labels import (
     check_values,
     summarise,
     variables_signature,
+    without_companions,
 )
 from xr4dvar.methods import FitOptions, Method, Parameters, check_method, check_periods
 from xr4dvar.methods.hiding import HiddenShape, Hide, hider
@@ -123,6 +124,7 @@ def fit(
         checkpoint=checkpoint,
         progress=wanted(OPTIONS["progress"] if progress is None else progress),
     )
+    obs, _ = without_companions(obs)
     problems = Problems()
     check_share("hidden", hidden, problems)
     check_choice("hidden_shape", hidden_shape, get_args(HiddenShape), problems)

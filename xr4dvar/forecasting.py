@@ -10,7 +10,8 @@ import xarray as xr
 from xr4dvar.arguments import check_count
 from xr4dvar.errors import InputError, Problems
 from xr4dvar.inputs import read_inputs
-from xr4dvar.labels import Grid
+from xr4dvar.labels import Grid, put_back, without_companions
+from xr4dvar.labels.indexes import text_of_index
 from xr4dvar.methods import Method
 from xr4dvar.model import Model
 from xr4dvar.reconstruction import reconstruct
@@ -72,11 +73,12 @@ def forecast(
     >>> bool((ahead.time == later.time).all()), bool(((ahead - later) ** 2).mean() < 5)
     (True, True)
     """
+    obs, companions = without_companions(obs)
     problems = Problems()
     check_count("steps", steps, problems)
     inputs, _ = read_inputs(obs, {}, mask=mask, dims=dims, periodic=periodic, problems=problems)
-    time = _time_axis(inputs.grid, mask, problems)
-    longer = obs.reindex({time: _longer(obs[time], steps)})
+    dim = _time_axis(inputs.grid, mask, problems)
+    longer = _with_times_ahead(obs, dim, inputs.grid["time"].name, steps)
     maps = reconstruct(
         longer,
         model,
@@ -90,27 +92,49 @@ def forecast(
         device=device,
         progress=progress,
     )
-    return maps.isel({time: slice(-steps, None)})
+    lasting = companions.drop_vars(
+        [n for n, one in companions.variables.items() if dim in one.dims]
+    )
+    return put_back(maps.isel({dim: slice(-steps, None)}), lasting)
 
 
 def _time_axis(grid: Grid, mask: xr.DataArray | None, problems: Problems) -> str:
-    """Name of a time axis that can be gone on with."""
+    """Dimension of a time axis that can be gone on with."""
     if "time" not in grid.roles or grid["time"].size < 2:
         problems.add("there is no time axis to go on with", "name it, dims={'time': ...}")
         raise InputError(problems.found)
-    time = grid["time"]
+    time, dim = grid["time"], grid.axes.dim("time")
     if not time.uniform:
         what = f"{time.name!r} is not evenly spaced: the next times cannot be told"
-        problems.add(what, f"put the observations on an even axis, obs.reindex({time.name}=...)")
+        indexed = text_of_index(dim, time.name)
+        problems.add(
+            what, f"put the observations on an even axis, {indexed}.reindex({time.name}=...)"
+        )
     if time.descending:
         problems.add(f"{time.name!r} runs backwards", f"obs.sortby({time.name!r})")
     if time.period is not None:
         what = f"periodic: {time.name!r} closes on itself, and a forecast goes on after its end"
         problems.add(what, f"leave {time.name!r} out of periodic")
-    if mask is not None and time.name in mask.dims:
+    if mask is not None and dim in mask.dims:
         problems.add("mask changes in time", "give one that holds at later times too")
     problems.raise_if_any()
-    return time.name
+    return dim
+
+
+def _with_times_ahead(obs: Labelled, dim: str, name: str, steps: int) -> Labelled:
+    """The observations on a longer time axis, whatever its coordinate is called."""
+    if name not in obs.coords:
+        longer: Labelled = obs.pad({dim: (0, steps)})
+        return longer
+    if name == dim:
+        return obs.reindex({dim: _longer(obs[dim], steps)})
+    # the coordinate takes the place of the index, if there is one, and gives it back
+    counted = dim in obs.coords and obs.coords[dim].dtype.kind in "iufmM"
+    longer = obs.drop_vars(dim, errors="ignore").swap_dims({dim: name})
+    longer = longer.reindex({name: _longer(longer[name], steps)}).swap_dims({name: dim})
+    if counted:
+        longer = longer.assign_coords({dim: _longer(obs[dim], steps)})
+    return longer
 
 
 def _longer(time: xr.DataArray, steps: int) -> xr.DataArray:

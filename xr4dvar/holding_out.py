@@ -10,7 +10,7 @@ import numpy as np
 from xr4dvar.arguments import check_choice, check_count, check_share
 from xr4dvar.errors import Problems
 from xr4dvar.inputs import Inputs, is_dask, read_inputs
-from xr4dvar.labels import from_fields
+from xr4dvar.labels import from_fields, put_back, without_companions
 from xr4dvar.methods.hiding import hide
 from xr4dvar.types import BoolArray, DimsMapping, Labelled
 
@@ -65,12 +65,14 @@ def hold_out(
     check_share("share", share, problems)
     check_choice("shape", shape, ("random", "patches"), problems)
     check_count("seed", seed, problems, least=0)
+    obs, companions = without_companions(obs)
     inputs, _ = read_inputs(obs, {}, mask=None, dims=dims, periodic=(), problems=problems)
     problems.raise_if_any()
     chosen = _chosen(_observed(inputs), np.random.default_rng(seed), shape, share)
     arrays = [one.reshape(inputs.shape).astype(np.float32) for one in chosen]
     hidden = from_fields(arrays, obs, inputs.grid) > 0
-    return obs.where(~hidden), obs.where(hidden)
+    shown, held = obs.where(~hidden), obs.where(hidden)
+    return put_back(shown, companions), put_back(held, companions)
 
 
 def _observed(inputs: Inputs) -> BoolArray:

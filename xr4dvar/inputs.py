@@ -14,11 +14,16 @@ from xr4dvar.labels import (
     Grid,
     check_aligned,
     check_domain,
+    check_places,
+    check_variance_units,
+    decoded,
     domain_field,
     find_axes,
     make_grid,
     to_fields,
+    without_companions,
 )
+from xr4dvar.labels.alignment import sizes_of
 from xr4dvar.types import DimsMapping, Labelled
 
 __all__ = ["Inputs", "check_device", "check_numbers", "is_dask", "read_inputs"]
@@ -93,15 +98,20 @@ def read_inputs(
     _check_names_of_axes(dims, periodic, problems)
     if len(problems.found) > before:
         raise InputError(problems.found)
+    given = {what: _of_variables(obs, other) for what, other in given.items()}
     grid = _grid(obs, dims, periodic, problems)
     fields: dict[str, list[tuple[str, Any]]] = {}
     check_aligned(obs, given, problems)
     if mask is not None:
         check_domain(mask, obs, problems)
+    if "error_variance" in given:
+        check_variance_units(obs, given["error_variance"], problems)
     if grid is not None:
-        for what, value in {"obs": obs, **given}.items():
-            if what == "obs" or _same_dims(value, obs):
-                fields[what] = _fields_of(what, value, obs, grid, problems)
+        fields = _all_fields(obs, given, grid, problems)
+        if isinstance(mask, xr.DataArray):
+            mask = decoded("mask", mask, problems)
+            given = given | {"mask": mask}
+        check_places(obs, given, grid.axes.coordinates.values(), problems)
     if grid is None or len(problems.found) > before:
         raise InputError(problems.found)
     domain = None if mask is None else domain_field(mask, obs, grid)
@@ -187,17 +197,29 @@ def _grid(
         return None
 
 
-def _same_dims(other: Labelled, obs: Labelled) -> bool:
-    """Whether it is worth to look at the values: `check_aligned` reports the rest."""
-    return type(other) is type(obs) and set(other.sizes) == set(obs.sizes)
+def _of_variables(obs: Labelled, other: Labelled) -> Labelled:
+    """What goes with the variables of the observations: all, where both are not Datasets."""
+    if not (isinstance(obs, xr.Dataset) and isinstance(other, xr.Dataset)):
+        return other
+    names = [name for name in obs.data_vars if name in other.data_vars]
+    return without_companions(other[names])[0] if names else other
 
 
-def _fields_of(
-    what: str, value: Labelled, obs: Labelled, grid: Grid, problems: Problems
-) -> list[tuple[str, Any]]:
-    if isinstance(value, xr.Dataset) and what != "obs":
-        names = [name for name in obs.data_vars if name in value]
-        value = value[names]
+def _all_fields(
+    obs: Labelled, others: Mapping[str, Labelled], grid: Grid, problems: Problems
+) -> dict[str, list[tuple[str, Any]]]:
+    """Fields of all that can be read; `check_aligned` reports the rest."""
+    fields = {}
+    for what, value in {"obs": obs, **others}.items():
+        if type(value) is type(obs) and set(sizes_of(value)) == set(sizes_of(obs)):
+            before = len(problems.found)
+            value = decoded(what, value, problems)
+            if len(problems.found) == before:
+                fields[what] = _fields_of(what, value, grid, problems)
+    return fields
+
+
+def _fields_of(what: str, value: Labelled, grid: Grid, problems: Problems) -> list[tuple[str, Any]]:
     try:
         return to_fields(value, grid)
     except InputError as error:

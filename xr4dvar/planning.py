@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from xr4dvar.inputs import Inputs, is_dask, read_inputs
+from xr4dvar.labels import without_companions
 from xr4dvar.methods import Method
 from xr4dvar.model import Model
 from xr4dvar.reconstruction import as_model
@@ -117,6 +118,7 @@ def plan(
     >>> xv.plan(obs, oi).model_calls
     1
     """
+    obs, _ = without_companions(obs)
     inputs, _ = read_inputs(obs, {}, mask=None, dims=dims, periodic=periodic)
     fitted = as_model(obs, model, inputs)
     chunks = inputs.fields[0].chunks if is_dask(inputs.fields) else None

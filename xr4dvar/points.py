@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 import xarray as xr
@@ -11,7 +12,10 @@ from xr4dvar.errors import InputError, Problems
 from xr4dvar.inputs import Inputs
 from xr4dvar.labels import (
     Grid,
+    check_aligned,
     check_error_names,
+    check_variance_units,
+    decoded,
     find_axes,
     from_fields,
     make_grid,
@@ -20,6 +24,7 @@ from xr4dvar.labels import (
     target_grid,
     variables_signature,
     with_errors,
+    without_companions,
 )
 from xr4dvar.methods import MapsPoints, Method, Points, check_method
 from xr4dvar.model import Model
@@ -48,8 +53,9 @@ def map_points(
     Parameters
     ----------
     obs : DataArray or Dataset
-        Observations, usually along one dimension, with coordinates for time, latitude and
-        longitude (those that `grid` has) along it. Missing ones (NaN) are left out.
+        Observations, along one dimension or, as the cells of an unstructured grid, along time and
+        another, with coordinates for time, latitude and longitude (those that `grid` has) along
+        them. Missing ones (NaN) are left out.
     model : Model or Method
         ``OptimalInterpolation(length=...)``, or one that was fitted to such data on a grid.
     grid : DataArray or Dataset
@@ -86,11 +92,12 @@ def map_points(
     >>> xv.map_points(obs, oi, grid).sizes
     Frozen({'time': 1, 'lat': 2, 'lon': 2})
     """
+    obs, _ = without_companions(obs)
     template = target_grid(grid, dims)
     axes = make_grid(template, find_axes(template, dims), periodic)
     problems = Problems()
     given = _points(obs, error_variance, axes, template, problems)
-    model = _as_model(obs, model, axes, problems)
+    model = _as_model(obs, model, _with_points(axes, given), problems)
     if error:
         check_error_names(obs, problems)
     problems.raise_if_any()
@@ -153,10 +160,10 @@ def _points(
 ) -> list[Points]:
     """The usable observations of each variable."""
     positions = point_positions(obs, grid, template, problems)
-    arrays = named_arrays(obs)
+    arrays = named_arrays(decoded("obs", obs, problems))
     variances: list[xr.DataArray | None] = [None] * len(arrays)
     if error_variance is not None:
-        variances = list(named_arrays(error_variance).values())
+        variances = list(_variances(obs, error_variance, problems).values())
     if len(positions) < len(grid.roles) or len(variances) != len(arrays):
         problems.raise_if_any()
         raise InputError([("error_variance has other variables than obs", "give one for each")])
@@ -166,6 +173,34 @@ def _points(
         _usable(name, array, variance, columns, problems)
         for (name, array), variance in zip(arrays.items(), variances, strict=True)
     ]
+
+
+def _variances(
+    obs: Labelled, error_variance: object, problems: Problems
+) -> dict[str, xr.DataArray]:
+    """Variances of the errors, on the labels and in the units of the observations."""
+    if not isinstance(error_variance, xr.DataArray | xr.Dataset):
+        what = f"error_variance is a {type(error_variance).__name__}, not a DataArray or Dataset"
+        raise InputError([*problems.found, (what, "for example xr.full_like(obs, 0.01)")])
+    error_variance, _ = without_companions(error_variance)
+    if isinstance(obs, xr.Dataset) and isinstance(error_variance, xr.Dataset):
+        error_variance = error_variance[[name for name in obs if name in error_variance]]
+    check_aligned(obs, {"error_variance": error_variance}, problems, subset=True)
+    check_variance_units(obs, error_variance, problems)
+    problems.raise_if_any()
+    return named_arrays(decoded("error_variance", error_variance, problems))
+
+
+def _with_points(grid: Grid, points: list[Points]) -> Grid:
+    """The grid, whose axes of one place reach over the observations: they need a length too."""
+    coordinates = dict(grid.coordinates)
+    for n, role in enumerate(ROLES):
+        if role in coordinates and coordinates[role].size == 1:
+            (place,) = coordinates[role].values
+            seen = [one.positions[:, n] for one in points if len(one.positions)]
+            reached = np.unique([place, *(f(x) for x in seen for f in (np.min, np.max))])
+            coordinates[role] = replace(coordinates[role], values=reached)
+    return replace(grid, coordinates=coordinates)
 
 
 def _usable(

@@ -19,8 +19,10 @@ from xr4dvar.labels import (
     check_same_variables,
     from_fields,
     in_order,
+    put_back,
     variables_signature,
     with_errors,
+    without_companions,
 )
 from xr4dvar.methods import (
     GivesEnsembles,
@@ -68,7 +70,8 @@ def reconstruct(
     Parameters
     ----------
     obs : DataArray or Dataset
-        Observations, NaN where there is none, as `model` was fitted for.
+        Observations, NaN where there is none, as `model` was fitted for. Variables of a Dataset
+        that CF names as companions of others, such as bounds, are left alone.
     model : Model or Method
         What `fit` returned, or a method that needs no fit, such as
         ``OptimalInterpolation(length=...)``.
@@ -76,9 +79,10 @@ def reconstruct(
         True for cells that are wanted (sea), on some or all dimensions of `obs`; what was
         observed at the others is not used, and they are missing in the result.
     error_variance : DataArray or Dataset, optional
-        Variance of each observation's error, in the data's units squared, on the grid of `obs`:
-        for methods that weigh observations by it (`OptimalInterpolation`, also as a background,
-        `FourDVar`, `Cycled`, `Variational`), and for the members of any.
+        Variance of each observation's error, in the data's units squared (other known units are
+        refused), on the grid of `obs`: for methods that weigh observations by it
+        (`OptimalInterpolation`, also as a background, `FourDVar`, `Cycled`, `Variational`), and
+        for the members of any.
     error : bool
         Also give the standard deviation of the error of each map, for methods that know it
         (`OptimalInterpolation`, `FourDVar`, `Cycled`, `DataAssimilationNetwork`, and `Variational`
@@ -124,6 +128,7 @@ def reconstruct(
     problems = Problems()
     if batch_size is not None:
         check_count("batch_size", batch_size, problems)
+    obs, companions = without_companions(obs)
     if isinstance(model, Model):
         obs = in_order(obs, model.variables)
     inputs, extra = read_inputs(
@@ -155,7 +160,7 @@ def reconstruct(
     fields = [from_fields(part, obs, inputs.grid) for part in parts]
     maps = fields[0] if ensemble is None else as_members(fields)
     maps = with_provenance(maps, obs, model, f"reconstruct(obs, {type(model.method).__name__})")
-    return with_errors(maps, fields[1]) if error else maps
+    return put_back(with_errors(maps, fields[1]) if error else maps, companions)
 
 
 def as_model(obs: Labelled, model: Model | Method, inputs: Inputs) -> Model:

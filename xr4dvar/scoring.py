@@ -10,6 +10,7 @@ import xarray as xr
 
 from xr4dvar import scores
 from xr4dvar.errors import InputError, Problems
+from xr4dvar.labels import check_places, decoded, without_companions
 from xr4dvar.labels.axes import find_axes
 from xr4dvar.labels.grid import Grid, make_grid
 from xr4dvar.scores import checks
@@ -128,12 +129,19 @@ def score(
     >>> score(0.9 * truth, truth, dim=("lat", "lon"), metrics="rmse").rmse.dims
     ('time',)
     """
+    reconstruction, truth = (without_companions(one)[0] for one in (reconstruction, truth))
     options = {"dim": dim, "weights": weights, "mask": mask, "metrics": metrics, "dims": dims}
     if isinstance(reconstruction, xr.Dataset) or isinstance(truth, xr.Dataset):
         return _score_variables(reconstruction, truth, options)
     grid = make_grid(reconstruction, find_axes(reconstruction, dims))
     problems = Problems()
+    reconstruction = decoded("reconstruction", reconstruction, problems)
+    truth = decoded("truth", truth, problems)
     checks.check_fields(reconstruction, truth, grid.axes, problems)
+    others = {"truth": truth, "mask": mask, "weights": weights}
+    placed = {what: one for what, one in others.items() if isinstance(one, xr.DataArray)}
+    own = grid.axes.coordinates.values()
+    check_places(reconstruction, placed, own, problems, of="reconstruction")
     if mask is not None:
         checks.check_mask(mask, reconstruction, problems)
     cell_weights = checks.resolve_weights(weights, reconstruction, problems)

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import cftime
 import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
 
 from xr4dvar.errors import Problems
-from xr4dvar.labels import check_aligned
+from xr4dvar.labels import check_aligned, check_places
 from xr4dvar.testing import raise_if_dask_computes
 
 MakeObs = Callable[..., xr.DataArray]
@@ -184,3 +185,109 @@ def test_dataset(make_obs: MakeObs) -> None:
     assert check(two["u"], two) == [
         ("target: is a Dataset, obs is a DataArray", "pick the variable, target['u']")
     ]
+
+
+def along(time: object, **coords: object) -> xr.DataArray:
+    """A series on a dimension whose dates have another name, as WRF writes them."""
+    return xr.DataArray(np.zeros(3), dims="Time", coords={"XTIME": ("Time", time), **coords})
+
+
+def places(obs: xr.DataArray, target: xr.DataArray) -> Found:
+    problems = Problems()
+    check_aligned(obs, {"target": target}, problems)
+    check_places(obs, {"target": target}, ["XTIME"], problems)
+    return problems.found
+
+
+@pytest.mark.parametrize("shift", ["1D", "12h", "365D"])
+def test_coordinates_that_are_no_index_are_compared(shift: str) -> None:
+    dates = pd.date_range("2001", periods=3)
+    obs = along(dates)
+    assert places(obs, obs.copy()) == []
+    ((what, fix),) = places(obs, along(dates + pd.Timedelta(shift)))
+    assert what.startswith("target: 'XTIME' differs from obs, first at entry 0: 200")
+    assert fix == "give target the entries of obs along 'Time', or correct its 'XTIME'"
+
+
+def test_the_fixes_of_coordinates_that_are_no_index() -> None:
+    dates = pd.date_range("2001", periods=3)
+    obs = along(dates)
+    turned = obs.isel(Time=slice(None, None, -1))
+    ((_, fix),) = places(obs, turned)
+    assert places(obs, mend(fix, obs, turned)) == []
+    rounded = along(dates + pd.Timedelta("1us"))
+    ((_, fix),) = places(obs, rounded)
+    assert places(obs, mend(fix, obs, rounded)) == []
+    bare = obs.drop_vars("XTIME")
+    ((what, fix),) = places(obs, bare)
+    assert what == "target: has no coordinate 'XTIME' along 'Time', obs has one"
+    assert places(obs, mend(fix, obs, bare)) == []
+    assert places(obs, along(dates, Time=[0, 1, 2]).isel(Time=[0])) != []
+
+
+def test_dates_that_are_whole_days_off_are_not_off_by_rounding(make_obs: MakeObs) -> None:
+    obs = make_obs()
+    ((what, fix),) = check(obs, obs.assign_coords(time=obs.time + pd.Timedelta("1D")))
+    assert "rounding" not in what
+    assert fix == "target.interp_like(obs)"
+
+
+def with_index(lat_shift: float = 0.0) -> xr.DataArray:
+    """A curvilinear grid with an index of the nearest points, which pandas has none of."""
+    lat, lon = np.meshgrid(np.arange(3.0), np.arange(4.0), indexing="ij")
+    places = {"lat": (("y", "x"), lat + lat_shift), "lon": (("y", "x"), lon)}
+    obs = xr.DataArray(np.zeros((2, 3, 4)), dims=("time", "y", "x"), coords=places)
+    return obs.assign_coords(time=[0, 1]).set_xindex(["lat", "lon"], xr.indexes.NDPointIndex)
+
+
+@pytest.mark.skipif(
+    not hasattr(getattr(xr, "indexes", None), "NDPointIndex"), reason="of a later xarray"
+)
+def test_indexes_that_are_not_of_pandas() -> None:
+    obs = with_index()
+    assert check(obs, with_index()) == []
+    assert check(obs, obs.drop_indexes(["lat", "lon"])) == []
+    assert check(obs, obs.isel(time=[1]))[0][0] == "target: 'time' has 1 entries, obs has 2"
+    assert "'lat' differs from obs" in check(obs, with_index(0.5))[0][0]
+
+
+class _ReferenceSystem(xr.Index):
+    """Of a scalar coordinate, as that of a CRS."""
+
+    @classmethod
+    def from_variables(cls, variables, *, options):  # type: ignore[no-untyped-def]
+        return cls()
+
+
+class _Spaced(xr.Index):
+    """Of a dimension, but not of pandas, as that of a raster."""
+
+    @classmethod
+    def from_variables(cls, variables, *, options):  # type: ignore[no-untyped-def]
+        return cls()
+
+
+def test_indexes_of_a_reference_system_and_of_a_raster() -> None:
+    bare = xr.DataArray(np.zeros(3), dims="x", coords={"x": [0.0, 1.0, 2.0], "crs": 0})
+    crs = bare.set_xindex("crs", _ReferenceSystem)
+    assert check(crs, crs) == check(bare, crs) == []
+    raster = bare.drop_indexes("x").set_xindex("x", _Spaced)
+    assert check(raster, bare) == []
+    moved = bare.assign_coords(x=[0.0, 1.0, 2.5])
+    ((what, _),) = check(raster, moved)
+    assert what == "target: 'x' differs from obs, first at entry 2: 2.5, obs has 2.0"
+
+
+def test_dimensions_of_bounds_are_not_of_the_data() -> None:
+    bounds = ("lat", "edge"), np.zeros((2, 2))
+    obs = xr.Dataset({"u": ("lat", [0.0, 1.0])}, coords={"lat_bnds": bounds})
+    assert check(obs, obs.drop_vars("lat_bnds")) == []
+    assert check(obs.drop_vars("lat_bnds"), obs) == []
+
+
+def test_dates_of_several_calendars_cannot_be_compared_and_do_no_harm() -> None:
+    """That they are no axis is said where the axes are read."""
+    first = cftime.DatetimeNoLeap(2001, 1, 1)
+    dates = np.array([first, *(cftime.Datetime360Day(2001, 1, day) for day in (2, 3))], object)
+    obs = xr.DataArray(np.zeros(3), dims="time", coords={"time": dates})
+    assert check(obs, obs) == []

@@ -239,7 +239,7 @@ def test_points_are_not_a_grid() -> None:
     points = {name: ("obs", np.arange(3.0)) for name in ("time", "lat", "lon")}
     ((what, fix),) = messages(zeros("obs", **points))
     assert "along dimension 'obs': these are points" in what
-    assert "grid first" in fix
+    assert "map them to a grid, obs.fourdvar.map_points(" in fix
 
 
 def test_all_wrong_dims_at_once() -> None:
@@ -287,3 +287,48 @@ def test_labels_load_neither_torch_nor_dask() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert output.stdout.strip() == "[]"
+
+
+def cells(**coords: object) -> xr.DataArray:
+    """Data of an unstructured grid: its places run along one dimension."""
+    usual = {
+        "time": pd.date_range("2001", periods=3),
+        "lat": ("cells", np.array([3.0, 1.0, 2.0, 0.0])),
+        "lon": ("cells", np.array([0.0, 2.0, 1.0, 3.0])),
+    }
+    return zeros("time", "cells", **usual | coords)
+
+
+def test_cells_of_no_grid_are_told_two_ways_that_work() -> None:
+    ((what, fix),) = messages(cells())
+    assert what == "y, x all run along dimension 'cells': these are points, no grid"
+    assert "obs.fourdvar.map_points(" in fix
+    assert fix.endswith('dims={"time": "time"}')
+    axes = find_axes(cells(), dims={"time": "time"})
+    assert found(axes) == ("time", None, None, ("cells",))
+
+
+@pytest.mark.parametrize("coords", [{}, {"cells": np.arange(4)}])
+def test_cells_that_are_said_to_be_an_axis_are_counted(coords: dict[str, object]) -> None:
+    axes = find_axes(cells(**coords), dims={"time": "time", "x": "cells"})
+    assert found(axes) == ("time", None, "cells", ())
+    assert axes.coordinates == {"time": "time"} | ({"x": "cells"} if coords else {})
+
+
+def test_the_variable_of_an_odd_dimension_is_named() -> None:
+    data = xr.Dataset({"u": zeros("lat", "lon"), "edges": zeros("lat", "corner")})
+    with pytest.raises(InputError) as caught:
+        find_axes(data)
+    ((what, fix),) = caught.value.problems
+    assert what == "cannot tell which axis 'corner' of 'edges' is"
+    assert fix == "leave 'edges' out, obs.drop_vars(['edges'])"
+
+
+@pytest.mark.parametrize("attrs", [{"cell_measures": 5}, {"units": 3}, {"standard_name": ["a"]}])
+def test_malformed_attributes_do_no_harm(attrs: dict[str, object]) -> None:
+    obs = zeros("lat", "lon", lat=("lat", np.arange(3.0), attrs))
+    assert found(find_axes(obs)) == (None, "lat", "lon", ())
+    assert obs.lat.attrs == attrs
+    data = obs.to_dataset(name="a")
+    find_axes(data)
+    assert data.lat.attrs == attrs

@@ -94,3 +94,42 @@ def test_great_circle() -> None:
     )
     half = np.pi * 6371.0
     np.testing.assert_allclose(distance, [half / 2, half / 180, half], rtol=1e-7)
+
+
+def test_latitudes_in_radians() -> None:
+    """As ICON has them: the same distances as in degrees."""
+    degrees = curvilinear()
+    radians = degrees.assign_coords(
+        {
+            name: np.deg2rad(degrees[name]).assign_attrs(units="radian")
+            for name in ("nav_lat", "nav_lon")
+        }
+    )
+    for role in ("y", "x"):
+        np.testing.assert_allclose(
+            grid_of(radians)[role].values, grid_of(degrees)[role].values, atol=1e-6
+        )
+
+
+def test_latitudes_beyond_the_poles() -> None:
+    obs = curvilinear()
+    bad = obs.assign_coords(nav_lat=obs.nav_lat + 60)
+    ((what, fix),) = messages(bad)
+    assert what.startswith("'nav_lat' has latitude 100")
+    # what is missing along the edge leaves complete rows and columns
+    edge = obs.assign_coords(nav_lat=obs.nav_lat.where(obs.nav_lat < obs.nav_lat.max(), 95.0))
+    ((what, fix),) = messages(edge)
+    mended = eval(fix.removeprefix("mark them as missing, "), {"obs": edge})
+    np.testing.assert_allclose(grid_of(mended)["y"].values, grid_of(obs)["y"].values)
+
+
+def test_2d_coordinates_in_metres_are_no_latitudes() -> None:
+    obs = curvilinear()
+    metres = obs.assign_coords(nav_lat=(obs.nav_lat * 0).assign_attrs(units="m"))
+    ((what, _),) = messages(metres)
+    assert what == "'nav_lat' holds latitudes or longitudes in 'm'"
+
+
+def test_coordinates_may_be_named_like_dimensions_of_others() -> None:
+    obs = curvilinear().rename(y="lat", x="lon")
+    np.testing.assert_allclose(grid_of(obs)["y"].spacing, 4.0, rtol=1e-3)

@@ -227,3 +227,23 @@ def test_other_kinds_of_array(make_obs: MakeObs) -> None:
 
     with pytest.raises(InputError, match="'variable' holds a Foreign, neither numpy nor dask"):
         there(xr.DataArray(Foreign(), dims="lat"))
+
+
+def test_the_odd_variable_is_named_not_the_data(make_obs: MakeObs) -> None:
+    """Bounds that nobody names bring a dimension that the others lack."""
+    odd = xr.DataArray(np.zeros((5, 2)), dims=("time", "edge"))
+    data = xr.Dataset({"u": make_obs(), "edges": odd, "v": make_obs()})
+    with pytest.raises(InputError) as caught:
+        there(data)
+    ((what, fix),) = caught.value.problems
+    assert what == "'edges' is on (time, edge), not on (time, lat, lon)"
+    assert "obs.drop_vars('edges')" in fix
+    assert len(there(data.drop_vars("edges"))) == 2
+
+
+def test_the_odd_one_of_several_with_all_axes(make_obs: MakeObs) -> None:
+    deep = make_obs().expand_dims(depth=2)
+    with pytest.raises(InputError) as caught:
+        there(xr.Dataset({"w": deep, "u": make_obs(), "v": make_obs()}))
+    ((what, _),) = caught.value.problems
+    assert what == "'w' is on (depth, time, lat, lon), not on (time, lat, lon)"

@@ -154,3 +154,24 @@ def test_unknown_key(degrees: Grid) -> None:
 )
 def test_axis_unit(text: str, expected: object) -> None:
     assert axis_unit(text) == expected
+
+
+def test_an_axis_of_one_point_needs_no_length(make_obs: MakeObs) -> None:
+    """There is nothing to correlate along it; a length that is given counts, and is checked."""
+    obs = make_obs().isel(time=[0])
+    grid = make_grid(obs, find_axes(obs))
+    assert parse_length({"lat": 1.0}, grid).values == {"y": 1.0, "x": 1.0}
+    assert parse_length("100 km", grid).values == {"y": 100.0, "x": 100.0}
+    assert parse_length({"time": "7D", "lat": 1.0}, grid).values["time"] == 7.0
+    assert messages({"time": 7, "lat": 1.0}, grid) == ["length along 'time' has no unit: 7"]
+    column = make_obs().isel(lat=[0], lon=[0])
+    grid = make_grid(column, find_axes(column))
+    assert parse_length({"time": "7D"}, grid).values == {"time": 7.0}
+
+
+def test_an_axis_may_be_called_by_its_coordinate() -> None:
+    dates = pd.date_range("2001", periods=3)
+    obs = xr.DataArray(np.zeros(3), dims="Time", coords={"XTIME": ("Time", dates)})
+    grid = make_grid(obs, find_axes(obs))
+    for name in ("XTIME", "Time", "time"):
+        assert parse_length({name: "7D"}, grid).values == {"time": 7.0}

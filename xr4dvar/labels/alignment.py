@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, TypeAlias
+from collections.abc import Hashable, Iterable, Mapping
 
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
 from xr4dvar.errors import Problems
+from xr4dvar.labels.indexes import Index, index_of, text_of_index
 from xr4dvar.labels.stacking import named_arrays
 from xr4dvar.types import Labelled
-
-#: A pandas index; pandas has no types of its own.
-Index: TypeAlias = Any
 
 #: Coordinates closer than this share of a spacing are said to differ by rounding.
 ROUNDING = 1e-4
@@ -54,7 +51,7 @@ def check_aligned(
     for what, other in others.items():
         if not subset:
             _check_variables(obs, what, other, problems)
-        ours, theirs = obs.sizes, other.sizes
+        ours, theirs = sizes_of(obs), sizes_of(other)
         for dim in (dim for dim in theirs if dim not in ours):
             problems.add(
                 f"{what}: has a dimension {dim!r} that obs has not",
@@ -68,6 +65,91 @@ def check_aligned(
         for dim in (str(dim) for dim in ours if dim in theirs):
             _check_coordinate(obs, what, other, dim, problems)
         _check_flat_coordinates(obs, what, other, problems)
+
+
+def check_places(
+    obs: Labelled,
+    others: Mapping[str, Labelled],
+    names: Iterable[str],
+    problems: Problems,
+    *,
+    of: str = "obs",
+) -> None:
+    """Note where other arrays differ in coordinates that place an axis but are not its index.
+
+    `check_aligned` compares indexes, as xarray does: those along a dimension of the same name.
+    Dates ``XTIME`` along a dimension ``Time`` have none.
+
+    Parameters
+    ----------
+    obs, others, problems
+        As of `check_aligned`.
+    names : iterable of str
+        The coordinates of the axes of `obs`; those with an index or in 2-D are left out.
+    of : str
+        What `obs` is called in messages.
+
+    Examples
+    --------
+    >>> from xr4dvar.errors import Problems
+    >>> from xr4dvar.labels import check_places
+    >>> obs = xr.DataArray(np.zeros(2), dims="Time", coords={"XTIME": ("Time", [0.0, 1.0])})
+    >>> problems = Problems()
+    >>> check_places(obs, {"mask": obs.assign_coords(XTIME=obs.XTIME + 5)}, ["XTIME"], problems)
+    >>> problems.found[0][0]
+    "mask: 'XTIME' differs from obs, first at entry 0: 5.0, obs has 0.0"
+    """
+    for what, other in others.items():
+        for name in names:
+            if obs.coords[name].ndim != 1 or name in obs.dims:
+                continue
+            (dim,) = obs.coords[name].dims
+            if other.sizes.get(dim) != obs.sizes[dim]:
+                continue  # no such dimension, or reported by `check_aligned`
+            if name not in other.coords:
+                problems.add(
+                    f"{what}: has no coordinate {name!r} along {dim!r}, {of} has one",
+                    f"{what}.assign_coords({name}={of}[{name!r}])",
+                )
+                continue
+            ours, theirs = (one.coords[name].variable.to_index() for one in (obs, other))
+            if place := _difference(ours, theirs, of):
+                fix = _advice_on_place(what, str(dim), name, ours, theirs, of)
+                problems.add(f"{what}: {name!r} differs from {place}", fix)
+
+
+def _advice_on_place(what: str, dim: str, name: str, ours: Index, theirs: Index, of: str) -> str:
+    if _kind(ours) == _kind(theirs) and _by_rounding(ours, theirs):
+        return f"{what}.assign_coords({name}={of}[{name!r}])"
+    if _holds(theirs, ours):
+        return f"{text_of_index(dim, name, what)}.sel({name}={of}[{name!r}])"
+    return f"give {what} the entries of {of} along {dim!r}, or correct its {name!r}"
+
+
+def sizes_of(array: Labelled) -> dict[Hashable, int]:
+    """Sizes of the dimensions that data have: those of bounds among the coordinates do not count.
+
+    Examples
+    --------
+    >>> from xr4dvar.labels.alignment import sizes_of
+    >>> bounds = ("lat", "edge"), [[0.0, 1.0]]
+    >>> sizes_of(xr.Dataset({"u": ("lat", [0.0])}, coords={"lat_bnds": bounds}))
+    {'lat': 1}
+    """
+    return {dim: n for one in named_arrays(array).values() for dim, n in one.sizes.items()}
+
+
+def _difference(ours: Index, theirs: Index, of: str) -> str | None:
+    """Where two indexes of one size differ first."""
+    try:
+        differ = np.flatnonzero(np.asarray(ours.values != theirs.values))
+    except TypeError:  # such as dates of several calendars, which are no axis
+        return None
+    if differ.size == 0:
+        return None
+    first = differ[0]
+    text = f"{_text(theirs[first])}, {of} has {_text(ours[first])}"
+    return f"{of}, first at entry {first}: {text}"
 
 
 def _check_variables(obs: Labelled, what: str, other: Labelled, problems: Problems) -> None:
@@ -95,7 +177,7 @@ def _check_variables(obs: Labelled, what: str, other: Labelled, problems: Proble
 def _check_coordinate(
     obs: Labelled, what: str, other: Labelled, dim: str, problems: Problems
 ) -> None:
-    ours, theirs = obs.indexes.get(dim), other.indexes.get(dim)
+    ours, theirs = index_of(obs, dim), index_of(other, dim)
     n, m = obs.sizes[dim], other.sizes[dim]
     if ours is None or theirs is None:
         if n != m:
@@ -118,18 +200,16 @@ def _check_coordinate(
     if n != m:
         problems.add(f"{what}: {dim!r} has {m} entries, obs has {n}", advice)
         return
-    differ = np.flatnonzero(np.asarray(ours.values != theirs.values))
-    if differ.size == 0:
+    place = _difference(ours, theirs, "obs")
+    if place is None:
         return
-    first = differ[0]
-    place = f"first at entry {first}: {_text(theirs[first])}, obs has {_text(ours[first])}"
     if _by_rounding(ours, theirs):
         problems.add(
-            f"{what}: {dim!r} differs from obs by rounding, {place}",
+            f"{what}: {dim!r} differs from {place.replace(',', ' by rounding,', 1)}",
             f"{what}.assign_coords({dim}=obs[{dim!r}])",
         )
     else:
-        problems.add(f"{what}: {dim!r} differs from obs, {place}", advice)
+        problems.add(f"{what}: {dim!r} differs from {place}", advice)
 
 
 def _check_flat_coordinates(obs: Labelled, what: str, other: Labelled, problems: Problems) -> None:
@@ -150,15 +230,24 @@ def _check_flat_coordinates(obs: Labelled, what: str, other: Labelled, problems:
 
 
 def _advice(what: str, dim: str, ours: Index, theirs: Index) -> str:
-    if bool(np.isin(ours.values, theirs.values).all()) and theirs.is_unique:
+    if _holds(theirs, ours):
         return f"{what}.sel({dim}=obs[{dim!r}])"
     if _kind(ours) == "texts":
         return f"give {what} the same {dim!r} as obs"
     return f"{what}.interp_like(obs)"
 
 
+def _holds(theirs: Index, ours: Index) -> bool:
+    """Whether all of our labels can be selected from theirs."""
+    try:
+        return bool(np.isin(ours.values, theirs.values).all() and theirs.is_unique)
+    except TypeError:
+        return False
+
+
 def _by_rounding(ours: Index, theirs: Index) -> bool:
-    a, b = _numbers(ours), _numbers(theirs)
+    origin = ours.values[0]  # of both: dates a whole day apart are no rounding
+    a, b = _numbers(ours, origin), _numbers(theirs, origin)
     if a is None or b is None:
         return False
     spacing = float(np.median(np.abs(np.diff(a)))) if a.size > 1 else 1.0
@@ -173,15 +262,11 @@ def _kind(index: Index) -> str:
     return {"M": "dates", "m": "durations", "O": "texts"}.get(index.dtype.kind, "numbers")
 
 
-def _numbers(index: Index) -> npt.NDArray[np.float64] | None:
-    """Values as float64; None for texts and other objects."""
+def _numbers(index: Index, origin: object) -> npt.NDArray[np.float64] | None:
+    """Values as float64, dates as days from an origin; None for texts and other objects."""
     if index.dtype.kind in "mM":
-        days = (
-            (index.values - index.values[0].astype("M8[D]"))
-            if index.dtype.kind == "M"
-            else index.values
-        )
-        return np.asarray(days / np.timedelta64(1, "D"), dtype=np.float64)
+        since = index.values - origin if index.dtype.kind == "M" else index.values
+        return np.asarray(since / np.timedelta64(1, "D"), dtype=np.float64)
     if index.dtype.kind in "iuf":
         return np.asarray(index.values, dtype=np.float64)
     return None

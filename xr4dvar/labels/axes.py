@@ -8,6 +8,7 @@ import logging
 import xarray as xr
 
 from xr4dvar.errors import Problems
+from xr4dvar.labels.angles import is_bare_angle
 from xr4dvar.labels.evidence import (
     Hint,
     cf_hints,
@@ -64,7 +65,7 @@ def find_axes(obs: Labelled, dims: DimsMapping | None = None) -> Axes:
     how: dict[Role, How] = dict.fromkeys(found, "given")
     hints = cf_hints(obs.coords, names), guessed_hints(obs.coords, names)
     for level in hints:
-        for hint in _settle(level, found, problems):
+        for hint in _settle(level, found, bool(dims), problems):
             found[hint.role] = hint.dim
             how[hint.role] = hint.how
     _add_partner(hints[0] + hints[1], found, how)
@@ -138,8 +139,13 @@ def _dims_of(obs: Labelled, name: str, names: tuple[str, ...]) -> tuple[str, ...
     return own if len(own) in (1, 2) and set(own) <= set(names) else ()
 
 
-def _settle(hints: list[Hint], found: dict[Role, str], problems: Problems) -> list[Hint]:
-    """One hint for each axis that the evidence of one level decides."""
+def _settle(
+    hints: list[Hint], found: dict[Role, str], given: bool, problems: Problems
+) -> list[Hint]:
+    """One hint for each axis that the evidence of one level decides.
+
+    Places along one dimension are points. Where dims were `given`, they are independent.
+    """
     hints = [h for h in hints if h.role not in found and h.dim not in found.values()]
     best: dict[str, int] = {}
     for hint in hints:
@@ -158,13 +164,27 @@ def _settle(hints: list[Hint], found: dict[Role, str], problems: Problems) -> li
             settled += candidates.values()
     for dim in dict.fromkeys(h.dim for h in settled):
         sharing = [h.role for h in settled if h.dim == dim]
+        if len(sharing) > 1 and not given:
+            times = [h.dim for h in settled if h.role == "time"]
+            _add_points(dim, sharing, found.get("time", times[0] if times else None), problems)
         if len(sharing) > 1:
-            problems.add(
-                f"{', '.join(sharing)} all run along dimension {dim!r}: these are points",
-                "put them on a grid first, for example a mean for each cell and day; "
-                f'or say what {dim!r} is, dims={{"time": "{dim}"}}',
-            )
+            settled = [h for h in settled if h.dim != dim]
     return settled
+
+
+def _add_points(dim: str, sharing: list[Role], time: str | None, problems: Problems) -> None:
+    """Latitudes and longitudes along one dimension: no grid, but two ways to use them."""
+    apart = time is not None and time != dim
+    alone = (
+        f'or map the series of each by itself, dims={{"time": "{time}"}}'
+        if apart
+        else f'or take them as a series, dims={{"time": "{dim}"}}'
+    )
+    problems.add(
+        f"{', '.join(sharing)} all run along dimension {dim!r}: these are points, no grid",
+        f"map them to a grid, obs.fourdvar.map_points(xr4dvar.OptimalInterpolation(...), grid); "
+        f"{alone}",
+    )
 
 
 def _add_ambiguous(role: Role, dims: list[str], problems: Problems) -> None:
@@ -193,6 +213,8 @@ def _check_rest(
 ) -> None:
     """Refuse dimensions that may be a missing axis: nobody wants latitude taken as members."""
     missing = [role for role in ROLES if role not in found]
+    arrays = {} if isinstance(obs, xr.DataArray) else obs.data_vars
+    odd = [name for name, a in arrays.items() if not set(found.values()) <= set(a.dims)]
     unknown = [d for d in rest if sizes[d] > 1 and not is_batch_name(d, obs.coords)]
     if not missing or (found and not unknown):
         return
@@ -203,6 +225,13 @@ def _check_rest(
     example = json.dumps({ALIASES[role][0]: guess[role] for role in ROLES if role in guess})
     shape = ", ".join(f"{dim}: {size}" for dim, size in sizes.items())
     listed = ", ".join(repr(dim) for dim in unknown or rest)
+    if odd and found and len(odd) < len(arrays):
+        names = ", ".join(map(repr, odd))
+        problems.add(
+            f"cannot tell which axis {listed} of {names} is",
+            f"leave {names} out, obs.drop_vars({list(map(str, odd))})",
+        )
+        return
     problems.add(
         f"cannot tell which axis {listed} of ({shape}) is",
         f"name the axes, for example dims={example}; dimensions left out are independent",
@@ -217,12 +246,17 @@ def _coordinate(
     problems: Problems,
 ) -> str | None:
     """The coordinate that places the points of an axis best."""
-    mine = [h for h in hints[0] + hints[1] if h.role == role and h.dim == dim and h.coordinate]
+    along = [h for h in hints[0] + hints[1] if h.dim == dim and h.coordinate]
+    mine = [h for h in along if h.role == role]
+    if {"y", "x"} <= {h.role for h in along if len(h.dims) == 1 and h.coordinate != dim}:
+        mine = [h for h in mine if len(h.dims) > 1]  # places of points are counted
     by_cf = {h.coordinate for h in hints[0] if h.role == role}
     # not coords.get: xarray makes up 0, 1, 2... for a dimension without a coordinate
     own = dict(coords.items()).get(dim)
 
     def says_where(coordinate: xr.DataArray) -> bool:
+        if is_bare_angle(role, coordinate, coords):
+            return False
         known = axis_unit(str(coordinate.attrs.get("units", ""))) is not None
         named = is_latitude_or_longitude(role, coordinate) or is_time_like(coordinate)
         return known or named or coordinate.name in by_cf

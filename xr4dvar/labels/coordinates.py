@@ -6,14 +6,16 @@ import logging
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 import xarray as xr
 
 from xr4dvar.errors import Problems
-from xr4dvar.labels.evidence import is_latitude_or_longitude
-from xr4dvar.labels.times import to_days
+from xr4dvar.labels.angles import check_latitudes, degrees_factor, satellite_height_km
+from xr4dvar.labels.decoding import check_decoded
+from xr4dvar.labels.evidence import sphere_name
+from xr4dvar.labels.indexes import text_of_index
+from xr4dvar.labels.times import check_resolution, decode_dates, to_days
 from xr4dvar.labels.units import Unit, axis_unit
-from xr4dvar.types import Labelled, Role
+from xr4dvar.types import FloatArray, Labelled, Role
 
 logger = logging.getLogger("xr4dvar")
 
@@ -45,6 +47,11 @@ class Coordinate:
         Whether the points are told apart by names: things of different kinds, not places.
     labels : tuple of str
         Those names.
+    sphere : str or None
+        What places the points on the sphere, in degrees: "latitude", "longitude", or
+        "grid_latitude", "grid_longitude" of a rotated pole. None for other angles too.
+    converted : bool
+        Whether the user's own numbers are in another unit, such as radians.
 
     Examples
     --------
@@ -56,7 +63,7 @@ class Coordinate:
     """
 
     name: str
-    values: npt.NDArray[np.float64]
+    values: FloatArray
     units: Unit
     spacing: float
     uniform: bool
@@ -64,6 +71,8 @@ class Coordinate:
     period: float | None = None
     named: bool = False
     labels: tuple[str, ...] = ()
+    sphere: str | None = None
+    converted: bool = False
 
     @property
     def size(self) -> int:
@@ -102,28 +111,61 @@ def read_coordinate(
         labels = tuple(map(str, obs.coords[name].values))
         counted = from_values(name, np.arange(obs.sizes[dim], dtype=np.float64), "1", problems)
         return None if counted is None else replace(counted, named=True, labels=labels)
-    read = to_days if role == "time" else to_numbers
-    numbers = read(obs.coords[name], problems)
+    coordinate = obs.coords[name]
+    if role != "time":
+        return _read_place(obs, role, dim, coordinate, problems)
+    dates = decode_dates(coordinate, problems)
+    numbers = None if dates is None else to_days(dates, problems)
+    if dates is None or numbers is None or not check_resolution(dates, numbers[0], problems):
+        return None
+    return from_values(name, *numbers, problems, dim=dim)
+
+
+def _read_place(
+    obs: Labelled, role: Role, dim: str, coordinate: xr.DataArray, problems: Problems
+) -> Coordinate | None:
+    numbers = to_numbers(coordinate, problems)
     if numbers is None:
         return None
-    values, units = numbers
-    if units == "1" and role != "time" and is_latitude_or_longitude(role, obs.coords[name]):
-        units = "degree"
-    if role == "x" and units == "degree":
-        values = _unwrap(name, values)
-    if role == "y" and units == "degree" and np.nanmax(np.abs(values), initial=0) > 90.01:
-        worst = values[np.nanargmax(np.abs(values))]
-        problems.add(
-            f"{name!r} has latitude {worst:g}, outside -90 to 90",
-            'mend it, or say which axis is which with dims={"lat": ..., "lon": ...}',
-        )
-    return from_values(name, values, units, problems)
+    name, (values, units) = str(coordinate.name), numbers
+    sphere = sphere_name(role, coordinate) if units in ("degree", "1") else None
+    converted = False
+    if sphere is not None:
+        factor = degrees_factor(coordinate, problems)
+        fix = 'mend it, or say which axis is which with dims={"lat": ..., "lon": ...}'
+        if factor is None or (role == "y" and not check_latitudes(name, values, problems, fix)):
+            return None
+        units, converted = "degree", factor != 1.0
+        values = _unwrap(name, values) if role == "x" else values
+    elif units == "degree":
+        values, units, converted = _scanned(obs, coordinate, values)
+    read = from_values(name, values, units, problems, dim=dim)
+    return None if read is None else replace(read, sphere=sphere, converted=converted)
+
+
+def _scanned(
+    obs: Labelled, coordinate: xr.DataArray, values: FloatArray
+) -> tuple[FloatArray, Unit, bool]:
+    """Angles that are no latitudes: km where the height of the satellite is known."""
+    height = satellite_height_km(obs.coords, coordinate)
+    if height is None:
+        logger.info("%r holds angles, neither latitudes nor longitudes", coordinate.name)
+        own = axis_unit(str(coordinate.attrs.get("units", "")))
+        return values, "degree", own is not None and own[1] != 1.0
+    logger.warning(
+        "%r holds scan angles: taken as km right below the satellite, %.0f km high; "
+        "distances on the ground are larger towards the edge of the disk",
+        coordinate.name, height,
+    )  # fmt: skip
+    return np.deg2rad(values) * height, "km", True
 
 
 def from_values(
-    name: str, values: npt.NDArray[np.float64], units: Unit, problems: Problems
+    name: str, values: FloatArray, units: Unit, problems: Problems, *, dim: str | None = None
 ) -> Coordinate | None:
     """Build a coordinate from values that ascend or descend, or say why they do neither.
+
+    `dim` is its dimension, where that has another name.
 
     Examples
     --------
@@ -137,13 +179,13 @@ def from_values(
         problems.add(
             f"{name!r} is missing or infinite at {bad.size} of {values.size} points, "
             f"first at {bad[0]}",
-            f"drop them, obs.isel({name}=np.isfinite(...)), or mend the coordinate",
+            f"drop them, obs.isel({dim or name}=np.isfinite(obs[{name!r}].values)), or mend them",
         )
         return None
     steps = np.diff(values)
     descending = bool(steps.size and np.all(steps < 0))
     if steps.size and not descending and not np.all(steps > 0):
-        _add_disorder(name, values, problems)
+        _add_disorder(name, dim or name, values, problems)
         return None
     if descending:
         values, steps = values[::-1].copy(), -steps  # torch takes no negative strides
@@ -159,11 +201,11 @@ def with_period(coordinate: Coordinate, role: Role, dim: str, problems: Problems
     --------
     >>> from xr4dvar.errors import Problems
     >>> from xr4dvar.labels.coordinates import from_values, with_period
-    >>> lon = from_values("lon", np.arange(0.0, 360.0, 90.0), "degree", Problems())
-    >>> with_period(lon, "x", "lon", Problems()).period
-    360.0
+    >>> x = from_values("x", np.arange(0.0, 4.0), "km", Problems())
+    >>> with_period(x, "x", "x", Problems()).period
+    4.0
     """
-    name, degrees = coordinate.name, coordinate.units == "degree"
+    name, degrees = coordinate.name, coordinate.sphere is not None
     if role == "y" and degrees:
         problems.add(f"{name!r} is a latitude and cannot be periodic", "leave it out of periodic")
         return coordinate
@@ -191,15 +233,15 @@ def with_period(coordinate: Coordinate, role: Role, dim: str, problems: Problems
     return replace(coordinate, period=float(period))
 
 
-def to_numbers(
-    coordinate: xr.DataArray, problems: Problems
-) -> tuple[npt.NDArray[np.float64], Unit] | None:
+def to_numbers(coordinate: xr.DataArray, problems: Problems) -> tuple[FloatArray, Unit] | None:
     """Values of a coordinate in space as float64, with their unit; None after a problem."""
     if coordinate.dtype.kind not in "iuf":
         problems.add(
             f"{coordinate.name!r} holds {coordinate.dtype} values, not numbers",
-            f"give numbers with obs.assign_coords({coordinate.name}=...)",
+            f"give numbers with obs.assign_coords({coordinate.name}=({coordinate.dims!r}, ...))",
         )
+        return None
+    if not check_decoded(None, coordinate, problems):
         return None
     text = str(coordinate.attrs.get("units", ""))
     unit, factor = axis_unit(text) or ("1", 1.0)
@@ -210,7 +252,7 @@ def to_numbers(
     return coordinate.to_numpy().astype(np.float64) * factor, unit
 
 
-def _unwrap(name: str, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _unwrap(name: str, values: FloatArray) -> FloatArray:
     """Longitudes across the dateline (179, -180) as numbers that go on (179, 180)."""
     steps = np.diff(values)
     if not np.isfinite(values).all() or (steps > 0).all() or (steps < 0).all():
@@ -224,15 +266,16 @@ def _unwrap(name: str, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float6
     return values
 
 
-def _add_disorder(name: str, values: npt.NDArray[np.float64], problems: Problems) -> None:
+def _add_disorder(name: str, dim: str, values: FloatArray, problems: Problems) -> None:
     unique, counts = np.unique(values, return_counts=True)
     if (counts > 1).any():
+        indexed = text_of_index(dim, name)
         first = unique[counts > 1][0]
         places = np.flatnonzero(values == first)[:2]
         problems.add(
             f"{name!r} has the same value twice: entries {places[0]} and {places[1]} "
             f"({(counts > 1).sum()} values in all)",
-            f"obs.drop_duplicates({name!r}), or obs.groupby({name!r}).mean()",
+            f"{indexed}.drop_duplicates({name!r}), or obs.groupby({name!r}).mean()",
         )
     else:
         steps = np.diff(values)

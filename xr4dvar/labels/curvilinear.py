@@ -7,6 +7,8 @@ import numpy.typing as npt
 import xarray as xr
 
 from xr4dvar.errors import Problems
+from xr4dvar.labels.angles import check_latitudes, degrees_factor
+from xr4dvar.labels.decoding import check_decoded
 from xr4dvar.types import Labelled
 
 EARTH_RADIUS_KM = 6371.0
@@ -45,16 +47,24 @@ def distances_km(
     dims : (str, str)
         The dimensions y and x.
     problems : Problems
-        Gets a problem where the coordinates have no complete row or column.
+        Gets a problem where the coordinates have no complete row or column, are in other units
+        than those of an angle, or go beyond the poles.
 
     Returns
     -------
     (y, x) : arrays of float64, or None
         Each starts at 0 and ascends along its dimension.
     """
-    both = xr.Dataset({"lat": obs[names[0]].variable, "lon": obs[names[1]].variable})
-    both = both.transpose(*dims).compute()
-    lat, lon = (np.asarray(both[name], dtype=np.float64) for name in ("lat", "lon"))
+    coordinates = {f"{name} in 2-D": obs[name].variable for name in names}  # no name of a dimension
+    both = xr.Dataset(coordinates).transpose(*dims).compute()
+    lat, lon = (
+        _degrees(array.rename(name), problems)
+        for array, name in zip(both.values(), names, strict=True)
+    )
+    known = f"obs[{names[0]!r}]"
+    fix = f"mark them as missing, obs.assign_coords({names[0]}={known}.where(abs({known}) <= 90))"
+    if lat is None or lon is None or not check_latitudes(names[0], lat, problems, fix):
+        return None
     good = np.isfinite(lat) & np.isfinite(lon)
     column = _nearest_to_middle(np.all(good, axis=0))
     row = _nearest_to_middle(np.all(good, axis=1))
@@ -66,6 +76,13 @@ def distances_km(
         )
         return None
     return _along(lat[:, column], lon[:, column]), _along(lat[row], lon[row])
+
+
+def _degrees(coordinate: xr.DataArray, problems: Problems) -> Array | None:
+    if not check_decoded(None, coordinate, problems):
+        return None
+    factor = degrees_factor(coordinate, problems)
+    return None if factor is None else factor * coordinate.to_numpy().astype(np.float64)
 
 
 def _along(lat: Array, lon: Array) -> Array:

@@ -27,6 +27,16 @@ _BATCH_NAMES = (
     r"|levels?|z|z_\w+|s_\w+|depth\w*|altitude|height|pressure|plev|isobaric\w*|sigma|bottom_top"
     r"|step|lead_?time|init_?time|forecast_reference_time|reftime"
 )
+_ROTATED = r"(rlat|rlon|grid_lat|grid_lon)(itude|gitude)?"
+#: Attributes by which CF, and cf-xarray, recognise an axis.
+_CF_ATTRS = (
+    "axis", "standard_name", "units", "positive", "long_name",
+    "_CoordinateAxisType", "cartesian_axis", "grads_dim",
+)  # fmt: skip
+_NORTH_OR_EAST: dict[Role, str] = {
+    "y": r"deg(ree)?s?[ _]*n(orth)?",
+    "x": r"deg(ree)?s?[ _]*e(ast)?",
+}
 _CF_KEYS: dict[Role, tuple[str, str]] = {
     "time": ("T", "time"),
     "y": ("Y", "latitude"),
@@ -71,15 +81,45 @@ def looks_like(role: Role, name: object) -> bool:
     return re.fullmatch(_NAMES[role], str(name).lower()) is not None
 
 
-def is_latitude_or_longitude(role: Role, coordinate: xr.DataArray) -> bool:
-    """Whether a coordinate holds latitudes (y) or longitudes (x), by its attributes or its name."""
+def sphere_name(role: Role, coordinate: xr.DataArray) -> str | None:
+    """Which place on the sphere a coordinate of the y or x axis holds, if it holds one.
+
+    By its ``standard_name``, else by units such as "degrees_north", else by its name. Being in
+    degrees alone says nothing: the scan angles of a geostationary image are so too.
+
+    Returns
+    -------
+    str or None
+        "latitude" or "grid_latitude" (that of a rotated pole) along y, "longitude" or
+        "grid_longitude" along x, as CF names them.
+
+    Examples
+    --------
+    >>> from xr4dvar.labels.evidence import sphere_name
+    >>> attrs = {"units": "rad", "standard_name": "projection_y_coordinate"}
+    >>> sphere_name("y", xr.DataArray([0.1], dims="lat", attrs=attrs)) is None
+    True
+    >>> sphere_name("y", xr.DataArray([50.0], dims="j", attrs={"units": "degrees_north"}))
+    'latitude'
+    """
     if role == "time":
-        return False
-    standard_name = coordinate.attrs.get("standard_name")
-    if standard_name is not None:
-        return bool(standard_name == {"y": "latitude", "x": "longitude"}[role])
-    pattern = _LATITUDE if role == "y" else _LONGITUDE
-    return re.fullmatch(pattern, str(coordinate.name).lower()) is not None
+        return None
+    true = {"y": "latitude", "x": "longitude"}[role]
+    standard_name = str(coordinate.attrs.get("standard_name", "")).strip().lower()
+    if standard_name:
+        return standard_name if standard_name in (true, f"grid_{true}") else None
+    units = str(coordinate.attrs.get("units", "")).strip().lower()
+    if re.fullmatch(_NORTH_OR_EAST[role], units):
+        return true
+    name = str(coordinate.name).lower()
+    if re.fullmatch(_LATITUDE if role == "y" else _LONGITUDE, name) is None:
+        return None
+    return f"grid_{true}" if re.fullmatch(_ROTATED, name) else true
+
+
+def is_latitude_or_longitude(role: Role, coordinate: xr.DataArray) -> bool:
+    """Whether a coordinate holds latitudes (y) or longitudes (x), of a rotated pole too."""
+    return sphere_name(role, coordinate) is not None
 
 
 def is_time_like(coordinate: xr.DataArray) -> bool:
@@ -113,7 +153,11 @@ def cf_hints(coords: xr.Coordinates, dims: tuple[str, ...]) -> list[Hint]:
     """Evidence from CF attributes (axis, standard_name, units), as cf-xarray reads them."""
     import cf_xarray  # noqa: F401  registers the accessor used below
 
-    cf = coords.to_dataset().cf
+    known = coords.to_dataset().copy()
+    for name in known.coords:  # other attributes, if malformed, are of no concern
+        attrs = known[name].attrs
+        known[name].attrs = {key: attrs[key] for key in _CF_ATTRS if key in attrs}
+    cf = known.cf
     axes, coordinates = cf.axes, cf.coordinates
     hints = []
     for role, (axis, coordinate) in _CF_KEYS.items():

@@ -27,8 +27,8 @@ class Grid:
     coordinates : mapping of role to Coordinate
         In canonical order: time, y, x.
     geographic : bool
-        Whether y and x are latitude and longitude in degrees. False for a grid with 2-D
-        coordinates, whose y and x are distances in km.
+        Whether y and x are latitude and longitude, also of a rotated pole, in degrees. False for
+        a grid with 2-D coordinates, whose y and x are distances in km.
 
     Examples
     --------
@@ -136,8 +136,7 @@ def make_grid(obs: Labelled, axes: Axes, periodic: Iterable[str] = ()) -> Grid:
                 "%r is not evenly spaced, by more than 1 %%: patches take it as if it were",
                 coordinates[role].name,
             )
-    units = [coordinates[role].units for role in ROLES[1:] if role in coordinates]
-    geographic = units == ["degree", "degree"]
+    geographic = all(role in coordinates and coordinates[role].sphere for role in ROLES[1:])
     return Grid(axes, coordinates, geographic)
 
 
@@ -169,6 +168,6 @@ def _read_curvilinear(
     if distances is None:
         return {"y": None, "x": None}
     return {
-        "y": from_values(names[0], distances[0], "km", problems),
-        "x": from_values(names[1], distances[1], "km", problems),
+        "y": from_values(names[0], distances[0], "km", problems, dim=dims[0]),
+        "x": from_values(names[1], distances[1], "km", problems, dim=dims[1]),
     }

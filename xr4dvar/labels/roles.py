@@ -83,8 +83,8 @@ def by_role(mapping: Mapping[str, Value], axes: Axes, what: str) -> dict[Role, V
     Parameters
     ----------
     mapping : mapping of str to anything
-        Keys are dimension names of the array, or aliases such as ``"lat"``; a dimension name
-        goes first.
+        Keys are dimension names of the array, names of the coordinates of its axes, or aliases
+        such as ``"lat"``; a dimension name goes first, an alias last.
     axes : Axes
         The axes of the array.
     what : str
@@ -108,10 +108,11 @@ def by_role(mapping: Mapping[str, Value], axes: Axes, what: str) -> dict[Role, V
     """
     problems = Problems()
     dim_roles = {dim: role for role, dim in axes.items()}
+    own_roles = {name: role for role, name in axes.coordinates.items()}
     choice = ", ".join(repr(dim) for dim in dim_roles)
     roles: dict[Role, Value] = {}
     for key, value in mapping.items():
-        role = dim_roles.get(key) or ROLE_OF_ALIAS.get(key)
+        role = dim_roles.get(key) or own_roles.get(key) or ROLE_OF_ALIAS.get(key)
         if key in axes.batch:
             problems.add(
                 f"{what}: {key!r} is not cut into patches, its entries are independent",

@@ -9,6 +9,7 @@ import xarray as xr
 
 from xr4dvar.errors import Problems
 from xr4dvar.labels.grid import Grid
+from xr4dvar.labels.indexes import text_of_index
 from xr4dvar.labels.stacking import named_arrays
 from xr4dvar.types import ROLES, Labelled, Role
 
@@ -76,11 +77,12 @@ def _check_axis(known: Mapping[str, Any], grid: Grid, role: Role, problems: Prob
         even = known["uniform"] and coordinate.uniform
         tolerance = SPACING_TOLERANCE if even else UNEVEN_TOLERANCE
         if abs(coordinate.spacing - spacing) > tolerance * spacing:
-            unit = coordinate.units
+            unit, indexed = coordinate.units, text_of_index(dim, coordinate.name)
             problems.add(
                 f"spacing of {coordinate.name!r} is {coordinate.spacing:g} {unit}, "
                 f"the model knows {spacing:g} {unit}",
-                f"interpolate to the model's spacing, obs.interp({dim}=...), or fit a new model",
+                f"interpolate to the model's spacing, {indexed}.interp({coordinate.name}=...), or "
+                "fit a new model",
             )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -79,8 +80,9 @@ def to_fields(obs: Labelled, grid: Grid) -> list[Field]:
     arrays = named_arrays(obs)
     if not arrays:
         problems.add("the Dataset holds no variable", "give one with at least one data variable")
+    common = _common_dims(arrays, grid)
     for name, array in arrays.items():
-        _check_dims(name, array, grid, problems)
+        _check_dims(name, array, common, problems)
         _check_dtype(name, array, problems)
     problems.raise_if_any()
     fields = [(name, canonical(array.variable, grid)) for name, array in arrays.items()]
@@ -173,9 +175,19 @@ def _result_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     return np.dtype(np.float64 if dtype.kind == "f" and dtype.itemsize >= 8 else np.float32)
 
 
-def _check_dims(name: str, array: xr.DataArray, grid: Grid, problems: Problems) -> None:
-    if set(array.dims) != set(grid.axes.dims):
-        have, want = (", ".join(map(str, dims)) for dims in (array.dims, grid.axes.dims))
+def _common_dims(arrays: Mapping[str, xr.DataArray], grid: Grid) -> tuple[str, ...]:
+    """Dimensions of the variables that have all axes: those of most, where they differ."""
+    axes = {dim for _, dim in grid.axes.items()}
+    whole = [frozenset(map(str, a.dims)) for a in arrays.values() if axes <= set(a.dims)]
+    most = Counter(whole).most_common(1)
+    return tuple(dim for dim in grid.axes.dims if not most or dim in most[0][0])
+
+
+def _check_dims(
+    name: str, array: xr.DataArray, common: tuple[str, ...], problems: Problems
+) -> None:
+    if set(array.dims) != set(common):
+        have, want = (", ".join(map(str, dims)) for dims in (array.dims, common))
         problems.add(
             f"{name!r} is on ({have}), not on ({want})",
             f"leave it out, obs.drop_vars({name!r}), or broadcast it first",

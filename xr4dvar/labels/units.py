@@ -87,8 +87,9 @@ def parse_length(
     ----------
     length : mapping by dimension name or alias, or one value for y and x
         Along time a duration (``"7D"``, ``"12h"``, a timedelta), along degrees a number or
-        ``"1 degree"``, or ``"100 km"`` for both y and x; along m or km a text with its unit;
-        along an axis without units a number. Where only one of y and x is given, both use it.
+        ``"1 degree"``, or along latitude and longitude ``"100 km"`` for both; along m, km or
+        radians a text with its unit; along an axis without units a number. Where only one of y
+        and x is given, both use it. An axis of one point needs none.
     grid : Grid
         The grid.
     what : str
@@ -97,7 +98,7 @@ def parse_length(
     Returns
     -------
     Lengths
-        One value for every axis of the grid.
+        One value for every axis of the grid that has more than one point.
 
     Raises
     ------
@@ -118,6 +119,8 @@ def parse_length(
     for role in grid.roles:
         label = f"{what} along {grid[role].name!r}"
         if role not in given:
+            if grid[role].size == 1:  # nothing to correlate along it
+                continue
             fix = f'add "{ALIASES[role][0]}": {_example(grid, role)}'
             problems.add(f"{label} is missing", fix)
             continue
@@ -193,7 +196,7 @@ def _parse_distance(
     except (TypeError, ValueError):
         problems.add(f"{label} is no length: {length!r}", f"for example {example}")
         return None
-    if unit in _METRES:
+    if unit in _METRES or grid[role].converted:
         problems.add(f"{label} has no unit: {length!r}", f"say the unit, for example {example}")
         return None
     return value, unit
@@ -210,8 +213,16 @@ def _convert(
     if unit in _METRES and grid.geographic:
         return value * _METRES[unit] / 1000.0, "km"
     fix = f"give it as {_example(grid, role)}"
+    name = grid[role].name
     if target == "1" and role != "time":
-        fix += f", or set the units of {grid[role].name!r} in its attrs"
+        fix += f", or set the units of {name!r} in its attrs"
+    elif unit in _METRES and target == "degree" and grid[role].sphere is None:
+        true = {"y": "latitude", "x": "longitude"}.get(role)
+        fix += (
+            f"; if {name!r} holds {true}s, set obs[{name!r}].attrs['standard_name'] = {true!r}; "
+            "if these are scan angles, keep the height of the satellite, "
+            "xr.open_dataset(..., decode_coords='all')"
+        )
     problems.add(f"{label} is in {unit}, the axis is in {target}", fix)
     return None
 
@@ -235,7 +246,8 @@ def _check_metric(
 
 
 def _example(grid: Grid, role: Role) -> str:
-    examples = {"day": "'7D'", "degree": "1.0", "m": "'100 km'", "km": "'100 km'", "1": "10.0"}
+    angle = "'1 degree'" if grid[role].converted else "1.0"
+    examples = {"day": "'7D'", "degree": angle, "m": "'100 km'", "km": "'100 km'", "1": "10.0"}
     return examples[grid[role].units]
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from xr4dvar.errors import Problems
 from xr4dvar.labels import Grid
+from xr4dvar.labels.indexes import text_of_index
 from xr4dvar.methods.dynamics import Dynamics, flow_of
 from xr4dvar.methods.own_dynamics import TriesStates, try_on
 from xr4dvar.types import FloatArray
@@ -86,8 +87,9 @@ def check_even(grid: Grid, who: str, problems: Problems) -> None:
         problems.add("the data have no time axis", "name it, dims={'time': ...}")
     elif not grid["time"].uniform:
         name = grid["time"].name
+        indexed = text_of_index(grid.axes.dim("time"), name)
         problems.add(
             f"{name!r} is not evenly spaced, and {who} goes on in even steps",
-            f"put the observations on a finer, even axis: obs.reindex({name}=...) "
+            f"put the observations on a finer, even axis: {indexed}.reindex({name}=...) "
             "leaves the times between without observations",
         )

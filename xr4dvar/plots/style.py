@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from xr4dvar.errors import InputError
+from xr4dvar.errors import InputError, Problems
+from xr4dvar.labels.angles import degrees_factor
 from xr4dvar.labels.axes import Axes
 from xr4dvar.labels.evidence import is_latitude_or_longitude
 from xr4dvar.types import FloatArray
@@ -116,7 +117,8 @@ def horizontal(field: xr.DataArray, axes: Axes) -> tuple[xr.DataArray, xr.DataAr
 def aspect(x: xr.DataArray, y: xr.DataArray) -> float | str:
     """Return the aspect that keeps shapes: by the cosine of latitude, or equal for lengths."""
     if is_latitude_or_longitude("y", y):
-        return float(1 / np.cos(np.deg2rad(y.mean().item())))
+        factor = degrees_factor(y, Problems()) or 1.0
+        return float(1 / np.cos(np.deg2rad(factor * y.mean().item())))
     same = x.attrs.get("units") == y.attrs.get("units")
     return "equal" if same else "auto"
 

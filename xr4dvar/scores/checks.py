@@ -11,6 +11,7 @@ import xarray as xr
 from xr4dvar.errors import Problems
 from xr4dvar.labels.axes import Axes
 from xr4dvar.labels.evidence import is_latitude_or_longitude
+from xr4dvar.labels.indexes import index_of
 
 
 def check_fields(
@@ -104,19 +105,18 @@ def check_same_grid(
 def _difference(
     name: str, field: xr.DataArray, other_name: str, other: xr.DataArray, dim: Hashable
 ) -> tuple[str, str] | None:
-    labelled = [dim in each.indexes for each in (field, other)]
+    labels, wanted = index_of(field, dim), index_of(other, dim)
     sizes = field.sizes[dim], other.sizes[dim]
-    if any(labelled) and not all(labelled):
-        bare, source = (name, other_name) if labelled[1] else (other_name, name)
+    if (labels is None) != (wanted is None):
+        bare, source = (name, other_name) if labels is None else (other_name, name)
         return (
             f"{bare} has no labels along {dim!r} and {source} has",
             f"use {bare}.assign_coords({dim}={source}.{dim})",
         )
-    if not any(labelled):
+    if labels is None or wanted is None:
         if sizes[0] == sizes[1]:
             return None
         return f"{name} has {sizes[0]} steps of {dim!r} and {other_name} {sizes[1]}", "cut one"
-    labels, wanted = field.indexes[dim], other.indexes[dim]
     if labels.equals(wanted):
         return None
     what = f"{name} and {other_name} have different labels along {dim!r} (sizes {sizes})"
