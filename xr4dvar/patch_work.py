@@ -5,19 +5,26 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from xr4dvar.errors import InputError, LostPatches
-from xr4dvar.labels import Grid
-from xr4dvar.methods import GivesEnsembles, KnowsError, KnowsStates, Patches, closing
+from xr4dvar.errors import InputError, LostPatches, Problems
+from xr4dvar.labels import Grid, Summary
+from xr4dvar.methods import (
+    GivesEnsembles,
+    KnowsError,
+    KnowsStates,
+    Patches,
+    TakesMoments,
+    closing,
+)
 from xr4dvar.model import Model
 from xr4dvar.perturbation import check_variance
 from xr4dvar.types import FloatArray, IntArray, Role
 
-__all__ = ["Output", "PatchWork"]
+__all__ = ["Output", "PatchWork", "completed_model"]
 
 log = logging.getLogger("xr4dvar")
 
@@ -61,6 +68,16 @@ class PatchWork:
     has_domain: bool
     output: Output
     device: str
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the model lacks what follows from the mean and the spread of all data."""
+        method = self.model.method
+        return isinstance(method, TakesMoments) and method.is_open(self.model.parameters)
+
+    def completed(self, summaries: Sequence[Summary]) -> PatchWork:
+        """The same with a model that lacks nothing."""
+        return replace(self, model=completed_model(self.model, summaries))
 
     @property
     def n_out(self) -> int:
@@ -181,6 +198,27 @@ class PatchWork:
             self.device,
         )
         return type(self).__qualname__, self.model.digest, axes, flags
+
+
+def completed_model(model: Model, summaries: Sequence[Summary]) -> Model:
+    """A model with what it takes from the mean and the spread of all data.
+
+    Raises
+    ------
+    InputError
+        A variable has no value at all.
+    """
+    method = model.method
+    if not (isinstance(method, TakesMoments) and method.is_open(model.parameters)):
+        return model
+    problems = Problems()
+    for summary in summaries:
+        if not summary.count:
+            what = f"{summary.name!r} has no value, all is missing"
+            problems.add(what, "check the variable and the selection")
+    problems.raise_if_any()
+    moments = [(summary.mean, summary.std) for summary in summaries]
+    return replace(model, parameters=method.completed(model.parameters, moments))
 
 
 _SOLVERS: dict[tuple[str, str, str], Any] = {}

@@ -21,6 +21,7 @@ from xr4dvar.labels import (
     make_grid,
     named_arrays,
     point_positions,
+    summarise,
     target_grid,
     variables_signature,
     with_errors,
@@ -28,6 +29,7 @@ from xr4dvar.labels import (
 )
 from xr4dvar.methods import MapsPoints, Method, Points, check_method
 from xr4dvar.model import Model
+from xr4dvar.patch_work import completed_model
 from xr4dvar.reconstruction import as_model, check_model_periods, with_provenance
 from xr4dvar.types import ROLES, DimsMapping, FloatArray, Labelled
 
@@ -46,9 +48,11 @@ def map_points(
 ) -> Labelled:
     """Map observations that are on no grid, such as those along satellite tracks.
 
-    Each cell of the grid is analysed with the 300 observations nearest to it in units of the
-    correlation lengths; very close ones are merged first. All is computed at once: the time it
-    takes grows with the number of cells.
+    Up to 5,000 observations are analysed exactly. More are merged where they are so close and so
+    noisy that their mean says as much; if there are still more than 5,000, boxes of cells of about
+    0.7 correlation lengths are analysed with the 600 observations nearest to them: the map then
+    differs from the exact one by at most half of the standard deviation of its error and 1 % of
+    that of the prior, by 15 % of it on average (rms). All is computed at once.
 
     Parameters
     ----------
@@ -102,14 +106,15 @@ def map_points(
         check_error_names(obs, problems)
     problems.raise_if_any()
     coordinates = {role: axes[role].values for role in axes.roles}
+    values = [(name, own.values) for name, own in zip(named_arrays(obs), given, strict=True)]
+    model = completed_model(model, summarise(values))
     solve = model.method.points_solver_for(model.parameters)  # type: ignore[attr-defined]
-    maps, deviations = (
-        _labelled(values, obs, template, axes) for values in solve(given, coordinates)
-    )
+    numbers, errors = solve(given, coordinates, error)
     maps = with_provenance(
-        maps, obs, model, f"map_points(obs, {type(model.method).__name__}, grid)"
-    )
-    return with_errors(maps, deviations) if error else maps
+        _labelled(numbers, obs, template, axes),
+        obs, model, f"map_points(obs, {type(model.method).__name__}, grid)",
+    )  # fmt: skip
+    return with_errors(maps, _labelled(errors, obs, template, axes)) if error else maps
 
 
 def _as_model(obs: Labelled, model: Model | Method, grid: Grid, problems: Problems) -> Model:

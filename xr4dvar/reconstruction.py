@@ -196,7 +196,7 @@ def as_model(obs: Labelled, model: Model | Method, inputs: Inputs) -> Model:
 
 def check_model_periods(model: Model, grid: Grid, problems: Problems) -> None:
     """Note axes that do not close for a model, or for what it starts from."""
-    check_periods(model.method, grid, problems, model.parameters, model.grid)
+    check_periods(model.method, grid, problems, model.parameters)
     if model.background is not None:
         check_model_periods(model.background, grid, problems)
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from xr4dvar.inputs import Inputs, is_dask
+from xr4dvar.labels import summarise, summarise_lazily
 from xr4dvar.methods import GivesEnsembles
 from xr4dvar.model import Model
 from xr4dvar.options import OPTIONS
@@ -73,9 +74,14 @@ class Run:
             )
         ]
 
+    def _observations(self) -> list[Any]:
+        return list(zip(self.inputs.names, self.inputs.fields, strict=True))
+
     def _now(self, fields: list[Any], plan: Plan, work: PatchWork, batch: int) -> Any:
         shown = wanted(OPTIONS["progress"] if self.progress is None else self.progress)
         name = type(work.model.method).__name__
+        if work.is_open:
+            work = work.completed(summarise(self._observations()))
         with progress_bar(plan.n_patches, name, shown and plan.n_patches > 1) as bar:
             return run_eager(
                 fields, plan, work, n_out=work.n_out, batch_size=batch,
@@ -89,6 +95,10 @@ class Run:
         # one task for the model, named by its digest: it travels to each worker once
         name = f"xr4dvar-model-{tokenize(work)}"
         solve = delayed(work, name=name, pure=True, traverse=False)
+        if work.is_open:
+            solve = delayed(PatchWork.completed, pure=True)(
+                solve, summarise_lazily(self._observations())
+            )
         return run_dask(
             fields, plan, solve, n_out=work.n_out, batch_size=batch, dtype=self.inputs.dtype,
             name=f"xr4dvar-{type(work.model.method).__name__}",
@@ -104,7 +114,7 @@ def make_plan(model: Model, inputs: Inputs) -> Plan:
         window, size = wanted_windows[role], grid[role].size
         # a window round the whole circle has no seam to blend over
         periodic = grid[role].period is not None and window.patch < size
-        windows.append(Windows(size, window.patch, window.stride, periodic=periodic))
+        windows.append(Windows(size, window.patch, window.stride, periodic, window.margin))
     return Plan(tuple(windows))
 
 

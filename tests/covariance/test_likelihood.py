@@ -43,14 +43,14 @@ def test_two_scales_are_told_apart():
     assert noise == pytest.approx(0.05, rel=0.4)
 
 
-@pytest.mark.parametrize("period", [None, 12.0])
-def test_cost_is_the_density_of_the_normal_distribution(period):
-    model = Separable((3.0, 1.0, 2.0), "matern52", 1.5, period)
+@pytest.mark.parametrize("periods", [(None, None, None), (10.0, None, 12.0)])
+def test_cost_is_the_density_of_the_normal_distribution(periods):
+    model = Separable((3.0, 1.0, 2.0), "matern52", 1.5, periods)
     [(points, values)] = draws(model, 0.3, n=40, count=1)
     system = model.between(points, points) + 0.3 * torch.eye(40, dtype=torch.float64)
     normal = torch.distributions.MultivariateNormal(torch.zeros(40).double(), system)
     parameters = torch.tensor([3.0, 1.0, 2.0, 1.5, 0.3], dtype=torch.float64)
-    cost = _Prepared.of(points, values, period).cost(parameters, find_family("matern52"))
+    cost = _Prepared.of(points, values, periods).cost(parameters, find_family("matern52"))
     constant = 20 * np.log(2 * np.pi)
     assert float(cost) + constant == pytest.approx(-float(normal.log_prob(values)))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from xr4dvar.covariance import FAMILIES, Separable, Spherical, Sum, analyse, find_family
+from xr4dvar.covariance import FAMILIES, Prior, Separable, Spherical, Sum, analyse, find_family
 from xr4dvar.errors import InputError
 
 
@@ -38,7 +38,7 @@ ROUND_TENS = sphere(10.0, 5.0, 36)
 CASES = {
     **{name: (Separable((4.0, 1.0, 1.5), name, 2.0), coordinates()) for name in FAMILIES},
     "periodic": (
-        Separable((4.0, 1.0, 20.0), "matern32", period=360.0),
+        Separable((4.0, 1.0, 20.0), "matern32", periods=(30.0, None, 360.0)),
         (*coordinates()[:2], torch.arange(0.0, 360.0, 15.0, dtype=torch.float64)),
     ),
     "sum": (
@@ -154,7 +154,7 @@ def test_matern_families_agree_with_sklearn():
     ("make", "text"),
     [
         (lambda: Separable((0.0, 1.0, -1.0), "round"), "3 problems"),
-        (lambda: Separable((1.0, 1.0, 1.0), period=float("nan")), "period"),
+        (lambda: Separable((1.0, 1.0, 1.0), periods=(None, None, float("nan"))), "period"),
         (lambda: Spherical((1.0, 1.0), variance=0.0), "variance"),
         (lambda: find_family("round"), "matern32"),
         (
@@ -180,12 +180,12 @@ def test_analysis_on_the_sphere_equals_the_dense_one():
     covariance, axes = CASES["round matern32"]
     points = grid_points(axes)
     generator = torch.Generator().manual_seed(3)
-    root = covariance.root(axes, tolerance=1e-13, dtype=torch.float64)
-    innovation = torch.randn(root.shape, generator=generator, dtype=torch.float64)
-    observed = torch.rand(root.shape, generator=generator) < 0.3
+    shape = tuple(len(axis) for axis in axes)
+    innovation = torch.randn(shape, generator=generator, dtype=torch.float64)
+    observed = torch.rand(shape, generator=generator) < 0.3
     matrix = covariance.between(points, points)
     seen = observed.flatten()
     system = matrix[seen][:, seen] + 0.1 * torch.eye(int(seen.sum()), dtype=torch.float64)
     expected = matrix[:, seen] @ torch.linalg.solve(system, innovation.flatten()[seen])
-    result = analyse(innovation, observed, root, 0.1, tolerance=1e-11)
+    result = analyse(innovation, observed, Prior(covariance, axes), 0.1)
     assert (result.increment.flatten() - expected).abs().max() < 1e-8

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from xr4dvar.covariance import Separable, analyse, first_guess, tune
+from xr4dvar.covariance import Prior, Separable, analyse, first_guess, tune
 from xr4dvar.errors import InputError
 
 
@@ -85,8 +85,8 @@ def test_tuning_recovers_the_skill_of_the_true_parameters():
 
     def rmse(parameters):
         lengths = (parameters["time"], parameters["space"], parameters["space"])
-        root = Separable(lengths).root(axes)
-        result = analyse(observations, observed, root, parameters["noise"], tolerance=1e-3)
+        prior = Prior(Separable(lengths), axes)
+        result = analyse(observations, observed, prior, parameters["noise"], tolerance=1.0)
         return float((result.increment - truth).square().mean().sqrt())
 
     best = rmse({"time": 3.0, "space": 3.0, "noise": 0.2})

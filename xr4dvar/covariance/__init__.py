@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from xr4dvar.covariance.error import analysis_error
+from xr4dvar.covariance.exact import Factor, factorise
 from xr4dvar.covariance.families import FAMILIES, find_family
-from xr4dvar.covariance.gridded import Analysis, analyse
+from xr4dvar.covariance.gridded import TOLERANCE, Analysis, analyse
 from xr4dvar.covariance.interfaces import Covariance, Root
 from xr4dvar.covariance.likelihood import Sample, draw_samples, most_likely
-from xr4dvar.covariance.local import PointAnalysis, analyse_points, merge_points
+from xr4dvar.covariance.local import PointAnalysis, analyse_points
+from xr4dvar.covariance.merging import merge_points
 from xr4dvar.covariance.models import Separable, Spherical, Sum
+from xr4dvar.covariance.on_grid import Prior
 from xr4dvar.covariance.roots import ProductRoot, SumRoot, product_root
 from xr4dvar.covariance.spherical import SphericalRoot, spherical_root
 from xr4dvar.covariance.tuning import Tuning, first_guess, tune
 
 __all__ = [
     "FAMILIES",
+    "TOLERANCE",
     "Analysis",
     "Covariance",
+    "Factor",
     "PointAnalysis",
+    "Prior",
     "ProductRoot",
     "Root",
     "Sample",
@@ -31,6 +37,7 @@ __all__ = [
     "analyse_points",
     "analysis_error",
     "draw_samples",
+    "factorise",
     "find_family",
     "first_guess",
     "merge_points",

@@ -1,42 +1,65 @@
 """Variance of the analysis error of a gridded optimal interpolation.
 
-``diag(B - B H^T (H B H^T + R)^-1 H B)`` depends on where the observations are, not on their
-values. It is as smooth as the prior, so it is computed on a coarse grid and interpolated: merge the
-observations of a few cells into one, analyse blocks of coarse cells exactly with their nearest
-merged observations, and draw a cubic spline through the standard deviations.
+``diag(B - B H^T (H B H^T + R)^-1 H B)`` depends on where the observations are, not on their values.
+Few observations are factorised. For more, the leading modes of a smooth separable covariance give
+it at all cells at once (`modes`); for a rough one, or on the sphere, the observations nearest to a
+few cells tell nearly all (`local`): the rougher a field, the less its distant values say.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
 import numpy as np
 import torch
-from scipy.interpolate import make_interp_spline
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from xr4dvar.covariance.interfaces import Coordinates, Covariance
-from xr4dvar.covariance.local import BUDGET, solve_exactly
+from xr4dvar.covariance.between import chosen_cells, interpolated
+from xr4dvar.covariance.exact import factorise
+from xr4dvar.covariance.interfaces import Coordinates
+from xr4dvar.covariance.local import EXACT, nearest_groups
+from xr4dvar.covariance.merging import merge_points
+from xr4dvar.covariance.models import Separable
+from xr4dvar.covariance.modes import error_of_modes, leading_modes
+from xr4dvar.covariance.on_grid import Prior
 from xr4dvar.errors import InputError
 
-#: Cells that are merged, and the step of the coarse grid, as a share of the shortest length. Where
-#: an observation is precise the error varies faster than the prior: 0.45 is already 9 % wrong.
-STEP = 0.3
+__all__ = ["analysis_error"]
 
-#: Coarse cells along each axis that share their neighbours.
-BLOCK = 2
+#: Multiplications of a factorisation for all cells, up to which it is done.
+FACTORISED = 2e10
+
+#: Standard deviation, over the prior's, by which truncated modes may be wrong.
+ACCURACY = 0.03
+
+#: Modes of a window that are solved at once: a matrix of so many rows.
+MOST_MODES = 5000
+
+#: Correlation lengths that a part of a window reaches beyond the cells that it is for.
+HALO = 1.0
+
+#: Error variance, over the prior variance, of observations that are precise: they need modes in
+#: double precision, and tell of places farther away.
+PRECISE = 1e-2
+
+#: Observations that a box of cells is analysed with, and that where they are precise.
+NEAREST, NEAREST_PRECISE = 300, 700
+
+
+#: Where the nearest of so many places with observations lie within so few correlation lengths,
+#: they do not tell enough, and modes are worth the work.
+SAMPLE, WIDE = 300, 0.95
+
+#: Covariances of fields that are differentiable twice, and the step between their cells at which
+#: the error is computed, over the shortest lengths.
+SMOOTH, STEP = ("gaussian", "matern52"), 0.3
 
 
 def analysis_error(
     observed: Tensor,
     error_variance: float | Tensor,
-    coordinates: Coordinates,
-    covariance: Covariance,
-    *,
-    neighbours: int = 300,
-    step: float = STEP,
+    prior: Prior,
 ) -> Tensor:
     """Variance of the analysis error everywhere on the grid.
 
@@ -46,22 +69,15 @@ def analysis_error(
         Where there is an observation.
     error_variance : float or Tensor (time, y, x)
         Observation error variance.
-    coordinates : tuple of Tensor
-        Time, y and x of the grid, as for the root of the covariance.
-    covariance : covariance model
-        Prior covariance.
-    neighbours : int
-        Merged observations used per block of coarse cells.
-    step : float
-        Step of the coarse grid as a share of the shortest correlation length; 0 computes every
-        cell, from unmerged observations, and is exact when `neighbours` is at least their number.
+    prior : Prior
+        Prior covariance on the grid.
 
     Returns
     -------
     Tensor (time, y, x), float64
-        Between 0 and the prior variance. At the defaults the standard deviation is right to 1 to
-        2 % (rms; 7 % at most of 120 cells) for Gaussian covariances and the altimeter tracks of the
-        SSH mapping benchmark, and rather too large than too small. Nothing is drawn at random.
+        Between 0 and the prior variance, and where observed at most ``R B / (R + B)``, the
+        error of that observation alone with the prior. The standard deviation is right to 2 % of
+        that of the prior.
 
     Raises
     ------
@@ -71,105 +87,153 @@ def analysis_error(
     Examples
     --------
     >>> import torch
-    >>> from xr4dvar.covariance import Separable, analysis_error
+    >>> from xr4dvar.covariance import Prior, Separable, analysis_error
     >>> day, line = torch.zeros(1), torch.arange(30.0)
     >>> observed = torch.zeros(1, 1, 30, dtype=torch.bool)
     >>> observed[0, 0, 0] = True
-    >>> variance = analysis_error(observed, 0.25, (day, day, line), Separable((1.0, 1.0, 5.0)))
+    >>> prior = Prior(Separable((1.0, 1.0, 5.0)), (day, day, line))
+    >>> variance = analysis_error(observed, 0.25, prior)
     >>> [round(float(value), 2) for value in (variance[0, 0, 0], variance[0, 0, -1])]
     [0.2, 1.0]
     """
-    observed = torch.as_tensor(observed)
-    error = torch.as_tensor(error_variance, dtype=torch.float64).expand(observed.shape)
+    observed = torch.as_tensor(observed).cpu()
+    error = torch.as_tensor(error_variance, dtype=torch.float64).cpu().expand(observed.shape)
     used = error[observed]
     if not bool((used.isfinite() & (used > 0)).all()):
         what = "an observation error variance is zero, negative or not finite"
         raise InputError([(what, "give a positive error variance for every observation")])
-    axes = [torch.as_tensor(values, dtype=torch.float64) for values in coordinates]
-    strides = _strides(axes, covariance, step)
-    coarse = _coarse_cells(observed.shape, strides)
-    points, error = _merge(observed, error, axes, strides)
-    variance = torch.full([len(cells) for cells in coarse], covariance.variance).to(torch.float64)
-    if len(points):
-        places = torch.stack(
-            torch.meshgrid(*(a[c] for a, c in zip(axes, coarse, strict=True)), indexing="ij"), -1
+    scale = prior.covariance.variance
+    relative = torch.where(observed, error / scale, torch.inf)
+    with torch.no_grad():
+        variance = _relative(relative, prior)
+    alone = torch.where(observed, relative / (1.0 + relative), 1.0)
+    return scale * torch.minimum(variance, alone).clamp(min=0.0)
+
+
+def _relative(error: Tensor, prior: Prior) -> Tensor:
+    """Error variance over the prior's, by the cheapest way that is right."""
+    count = int(error.isfinite().sum())
+    if not count:
+        return torch.ones_like(error)
+    if count <= EXACT and count**2 * error.numel() <= FACTORISED:
+        return _factorised(error, prior)
+    terms = prior.correlation.terms
+    if all(isinstance(term, Separable) and term.family != "matern12" for term in terms):
+        sparse = _reach(error, prior) >= WIDE
+        found = _by_modes(error, prior, _left(error, prior), parts=not sparse)
+        if found is not None:
+            return found
+    return _by_nearest(error, prior)
+
+
+def _reach(error: Tensor, prior: Prior) -> float:
+    """Correlation lengths to the farthest of the nearest observations, where they are dense."""
+    places = prior.correlation.embed(prior.points(error.isfinite().nonzero())).numpy()
+    if len(places) <= NEAREST:
+        return math.inf
+    some = places[:: max(1, len(places) // SAMPLE)]
+    distance, _ = cKDTree(places).query(some, k=[NEAREST])
+    return float(np.quantile(distance, 0.1))
+
+
+def _factorised(error: Tensor, prior: Prior) -> Tensor:
+    cells = error.isfinite().nonzero()
+    factor = factorise(prior.correlation, prior.points(cells), error[error.isfinite()])
+    return factor.variance(_places(prior)).reshape(error.shape)
+
+
+def _by_nearest(error: Tensor, prior: Prior) -> Tensor:
+    """Analyse boxes of cells with the observations nearest to them.
+
+    For noisy observations of a smooth field some of the cells are enough: the error is as smooth.
+    """
+    correlation, own = prior.correlation, error[error.isfinite()]
+    precise = float(own.min()) < PRECISE
+    points, _, own = merge_points(
+        prior.points(error.isfinite().nonzero()), torch.zeros_like(own), own, correlation
+    )
+    smooth = all(term.family in SMOOTH for term in correlation.terms)
+    step = 0.0 if precise or not smooth else STEP
+    chosen = chosen_cells(prior.coordinates, correlation.steps, step)
+    axes = [torch.as_tensor(a, dtype=torch.float64) for a in prior.coordinates]
+    places = torch.cartesian_prod(*(a[c] for a, c in zip(axes, chosen, strict=True)))
+    variance = torch.ones(len(places), dtype=torch.float64)
+    nearest = NEAREST_PRECISE if precise else NEAREST
+    for some, near in nearest_groups(points, places, correlation, nearest):
+        variance[some] = factorise(correlation, points[near], own[near]).variance(places[some])
+    variance = variance.reshape([len(c) for c in chosen])
+    for axis, cells in enumerate(chosen):
+        variance = interpolated(variance, axes[axis], cells, axis)
+    return variance
+
+
+def _places(prior: Prior) -> Tensor:
+    axes = [torch.as_tensor(axis, dtype=torch.float64) for axis in prior.coordinates]
+    return torch.cartesian_prod(*axes)
+
+
+def _left(error: Tensor, prior: Prior) -> float:
+    """Variance that modes may leave: half of what makes the smallest error wrong by `ACCURACY`.
+
+    No error is smaller than that of all observations nearby taken at one place. What is left adds
+    to the error of the observations, and must not hide how far precise ones reach.
+    """
+    information = torch.zeros_like(error)
+    for term in prior.correlation.terms:
+        time, y, x = (matrix**2 for matrix in term.along_axes(prior.coordinates))  # type: ignore[attr-defined]
+        near = torch.einsum("ts,syx->tyx", time, 1.0 / error)
+        information = torch.maximum(information, y @ near @ x.T)
+    smallest = math.sqrt(1.0 / (1.0 + float(information.max())))
+    return min(0.5 * (ACCURACY**2 + 2.0 * ACCURACY * smallest), 0.25 * float(error.min()))
+
+
+def _by_modes(error: Tensor, prior: Prior, left: float, *, parts: bool = True) -> Tensor | None:
+    """Give the variance from modes, part by part; None where that is too much work."""
+    terms = prior.correlation.terms
+    modes = [leading_modes(term, prior.coordinates, left / len(terms)) for term in terms]  # type: ignore[arg-type]
+    if sum(each.count for each in modes) <= MOST_MODES:
+        precise = float(error.min()) < PRECISE
+        return error_of_modes(modes, error, torch.float64 if precise else torch.float32)
+    cut = _cut(prior) if parts else None
+    if cut is None:
+        return None
+    axis, pieces = cut
+    found = []
+    for outer, inner in pieces:
+        index = tuple(outer if n == axis else slice(None) for n in range(3))
+        coordinates = _part(prior.coordinates, axis, outer)
+        part = _by_modes(error[index], Prior(prior.correlation, coordinates), left)
+        if part is None:
+            return None
+        found.append(part.narrow(axis, inner.start - outer.start, inner.stop - inner.start))
+    return torch.cat(found, axis)
+
+
+def _part(coordinates: Coordinates, axis: int, part: slice) -> Coordinates:
+    time, y, x = (values[part] if n == axis else values for n, values in enumerate(coordinates))
+    return time, y, x
+
+
+def _cut(prior: Prior) -> tuple[int, list[tuple[slice, slice]]] | None:
+    """Halve the axis with most lengths: cells with their halo, and cells. None if it has few."""
+    terms = prior.correlation.terms
+    longest = [max(values) for values in zip(*(term.steps for term in terms), strict=True)]
+    extents = [
+        0.0 if period is not None else float(axis[-1] - axis[0]) / length
+        for axis, length, period in zip(
+            prior.coordinates, longest, prior.correlation.closing, strict=True
         )
-        for block, nearest in _blocks(points, places, covariance, neighbours):
-            targets = places[block]
-            _, solved = solve_exactly(
-                covariance,
-                points[nearest],
-                torch.zeros_like(error[nearest]),
-                error[nearest],
-                targets,
-            )
-            variance[block] = solved
-    deviation = variance.sqrt()
-    for axis, cells in enumerate(coarse):
-        deviation = _interpolate(deviation, cells, observed.shape[axis], axis)
-    return deviation.clamp(0.0, math.sqrt(covariance.variance)).square()
-
-
-def _strides(axes: list[Tensor], covariance: Covariance, share: float) -> list[int]:
-    """Cells per axis that span the share of the shortest length, at least one."""
-    middle = torch.stack([axis[len(axis) // 2] for axis in axes])
-    strides = []
-    for index, axis in enumerate(axes):
-        pair = middle.repeat(2, 1)
-        if len(axis) > 1:
-            pair[0, index], pair[1, index] = 0.0, axis.diff().median()
-        if index == 2:  # meridians are farthest apart where the latitude is lowest
-            pair[:, 1] = axes[1][axes[1].abs().argmin()]
-        spacing = max(float(torch.dist(*term.embed(pair))) for term in covariance.terms)
-        strides.append(max(1, round(share / spacing)) if spacing > 0 else 1)
-    return strides
-
-
-def _coarse_cells(shape: tuple[int, ...], strides: list[int]) -> list[Tensor]:
-    """Evenly chosen cells of each axis, first and last included."""
-    return [
-        torch.linspace(0, size - 1, math.ceil((size - 1) / stride) + 1).round().to(torch.int64)
-        for size, stride in zip(shape, strides, strict=True)
     ]
-
-
-def _merge(
-    observed: Tensor, error: Tensor, axes: list[Tensor], strides: list[int]
-) -> tuple[Tensor, Tensor]:
-    """Observations of the same few cells as one: mean place, summed precision."""
-    index = observed.nonzero()
-    points = torch.stack([axis[i] for axis, i in zip(axes, index.unbind(1), strict=True)], 1)
-    precision = 1.0 / error[observed]
-    _, group = torch.unique(index // torch.tensor(strides), dim=0, return_inverse=True)
-    total = precision.new_zeros(int(group.max()) + 1 if len(group) else 0)
-    total.index_add_(0, group, precision)
-    place = points.new_zeros(len(total), 3)
-    place.index_add_(0, group, points * precision[:, None])
-    return place / total[:, None], 1.0 / total
-
-
-def _blocks(
-    points: Tensor, places: Tensor, covariance: Covariance, neighbours: int
-) -> Iterator[tuple[tuple[Tensor, ...], Tensor]]:
-    """Blocks of coarse cells (three index arrays (g, cells)) with their neighbours (g, k)."""
-    neighbours = min(neighbours, len(points))
-    tree = cKDTree(covariance.embed(points).numpy())
-    corners = torch.cartesian_prod(*(torch.arange(0, n, BLOCK) for n in places.shape[:3]))
-    offsets = torch.cartesian_prod(*[torch.arange(BLOCK)] * 3)
-    last = torch.tensor(places.shape[:3]) - 1
-    for some in corners.split(max(1, BUDGET // (8 * neighbours**2))):
-        cells = (some[:, None] + offsets).minimum(last)  # cells beyond the edge repeat the last
-        block = cells.unbind(-1)
-        centre = covariance.embed(places[block].mean(1)).numpy()
-        _, nearest = tree.query(centre, k=neighbours)
-        yield block, torch.from_numpy(np.asarray(nearest, dtype=np.int64).reshape(len(some), -1))
-
-
-def _interpolate(values: Tensor, cells: Tensor, size: int, axis: int) -> Tensor:
-    """Cubic spline from some cells of an axis to all (a lower order where these are few)."""
-    if len(cells) == size:
-        return values
-    order = min(3, len(cells) - 1)
-    spline = make_interp_spline(cells.numpy(), np.eye(len(cells)), k=order)
-    weights = torch.from_numpy(spline(np.arange(size)))
-    return (values.movedim(axis, -1) @ weights.T).movedim(-1, axis)
+    axis = max(range(3), key=lambda n: extents[n])
+    if extents[axis] < 4 * HALO:  # the parts would be more than 3/4 of the whole
+        return None
+    values = torch.as_tensor(prior.coordinates[axis], dtype=torch.float64)
+    middle = int(torch.searchsorted(values, (values[0] + values[-1]) / 2))
+    reach = HALO * longest[axis]
+    last = int(torch.searchsorted(values, values[middle - 1] + reach))
+    first = int(torch.searchsorted(values, values[middle] - reach))
+    size = len(values)
+    return axis, [
+        (slice(0, max(middle, last)), slice(0, middle)),
+        (slice(min(first, middle), size), slice(middle, size)),
+    ]

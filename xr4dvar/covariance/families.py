@@ -1,4 +1,4 @@
-"""Correlation functions of a scaled distance."""
+"""Distances along an axis, and correlation functions of a scaled distance."""
 
 from __future__ import annotations
 
@@ -14,6 +14,13 @@ from xr4dvar.errors import InputError
 
 #: A correlation function: distance divided by the length in, correlation out.
 Family: TypeAlias = Callable[[Tensor], Tensor]
+
+
+def distance(difference: Tensor, period: float | None = None) -> Tensor:
+    """Absolute differences; chords of a circle of the given circumference for a periodic axis."""
+    if period is None:
+        return difference.abs_()
+    return (period / math.pi) * torch.sin(math.pi * difference / period).abs_()
 
 
 def gaussian(distance: Tensor) -> Tensor:

@@ -10,6 +10,9 @@ from torch import Tensor
 #: Coordinates of a grid: time, y, x.
 Coordinates: TypeAlias = tuple[Tensor, Tensor, Tensor]
 
+#: Periods of time, y and x; None for an axis that does not close.
+Periods: TypeAlias = tuple[float | None, float | None, float | None]
+
 
 class Root(Protocol):
     """What a solver asks of a covariance root. Leading dimensions are batch.
@@ -41,6 +44,21 @@ class Covariance(Protocol):
     @property
     def variance(self) -> float:
         """Prior variance, the same everywhere."""
+
+    @property
+    def family(self) -> str:
+        """Name of the correlation function, of a sum that of its first term."""
+
+    @property
+    def steps(self) -> tuple[float, float, float]:
+        """Correlation lengths along time, y and x in the units of the points, at the equator."""
+
+    @property
+    def closing(self) -> Periods:
+        """Periods of time, y and x."""
+
+    def scaled(self, factor: float) -> Covariance:
+        """The same correlations with a multiple of the variance."""
 
     def between(self, first: Tensor, second: Tensor) -> Tensor:
         """Covariance (..., n, m) between points (..., n, 3) and points (..., m, 3)."""

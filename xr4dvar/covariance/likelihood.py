@@ -18,9 +18,9 @@ import torch
 from scipy.optimize import minimize
 from torch import Tensor
 
-from xr4dvar.covariance.families import Family, find_family
-from xr4dvar.covariance.interfaces import Coordinates
-from xr4dvar.covariance.models import Separable, chord
+from xr4dvar.covariance.families import Family, distance, find_family, gaussian
+from xr4dvar.covariance.interfaces import Coordinates, Periods
+from xr4dvar.covariance.models import Separable
 
 __all__ = ["Sample", "draw_samples", "most_likely"]
 
@@ -82,7 +82,10 @@ def draw_samples(
 
 
 def most_likely(
-    samples: Sequence[Sample], start: Sequence[Separable], error_variance: float
+    samples: Sequence[Sample],
+    start: Sequence[Separable],
+    error_variance: float,
+    shortest: tuple[float, float, float] = (0.0, 0.0, 0.0),
 ) -> tuple[list[Separable], float]:
     """Maximise the likelihood of samples over all lengths, variances and the error variance.
 
@@ -93,10 +96,12 @@ def most_likely(
     samples : sequence of (Tensor (n, 3), Tensor (n,))
         From `draw_samples`. Samples are taken to be independent of each other.
     start : sequence of Separable
-        Covariances that add up, of one family and period. A length along which no two points
-        differ stays as it is.
+        Covariances that add up, of one family and with the same periods. A length along which no
+        two points differ stays as it is.
     error_variance : float
         Start of the error variance.
+    shortest : tuple of float
+        Lower bounds of the lengths.
 
     Returns
     -------
@@ -120,8 +125,8 @@ def most_likely(
     >>> 3.5 < found.lengths[2] < 6.5
     True
     """
-    family, period = find_family(start[0].family), start[0].period
-    prepared = [_Prepared.of(points, values, period) for points, values in samples]
+    family, periods = find_family(start[0].family), start[0].periods
+    prepared = [_Prepared.of(points, values, periods) for points, values in samples]
     first = [[*term.lengths, term.variance] for term in start]
     begin = np.log(np.array([value for term in first for value in term] + [error_variance]))
 
@@ -132,12 +137,17 @@ def most_likely(
         return total.item(), gradient.numpy()
 
     reach = math.log(REACH)
+    low = begin - reach
+    for n in range(len(start)):  # what no data can tell is not made up
+        own = slice(4 * n, 4 * n + 3)
+        low[own] = np.maximum(low[own], np.log(np.maximum(shortest, 1e-300)))
+    begin = np.maximum(begin, low)
     found = minimize(
         cost,
         begin,
         jac=True,
         method="L-BFGS-B",
-        bounds=np.stack((begin - reach, begin + reach), -1),
+        bounds=np.stack((low, np.maximum(begin + reach, low)), -1),
         options={"maxiter": 60, "ftol": 1e-6},
     )
     best = np.exp(found.x)
@@ -156,19 +166,24 @@ class _Prepared:
     values: Tensor  # (n,)
 
     @classmethod
-    def of(cls, points: Tensor, values: Tensor, period: float | None) -> _Prepared:
-        lags = (points[:, None] - points[None, :]).abs().movedim(-1, 0)
-        if period is not None:
-            lags = torch.stack((lags[0], lags[1], chord(lags[2], period)))
-        return cls(lags, values)
+    def of(cls, points: Tensor, values: Tensor, periods: Periods) -> _Prepared:
+        lags = [
+            distance(axis[:, None] - axis[None, :], period)
+            for axis, period in zip(points.unbind(-1), periods, strict=True)
+        ]
+        return cls(torch.stack(lags), values)
+
+    def _correlation(self, lengths: Tensor, family: Family) -> Tensor:
+        if family is gaussian:  # one exponential in place of three
+            squares: Tensor = torch.tensordot(lengths**-2, self.lags**2, 1)
+            return (-squares).exp()
+        return family(self.lags / lengths[:, None, None]).prod(0)
 
     def cost(self, parameters: Tensor, family: Family) -> Tensor:
         """Negative log-likelihood, without its constant."""
         matrix = parameters[-1] * torch.eye(len(self.values), dtype=torch.float64)
         for term in parameters[:-1].reshape(-1, 4):
-            # family by family: a product of three correlations, also for the Gaussian
-            correlations = family(self.lags / term[:3, None, None])
-            matrix = matrix + term[3] * correlations.prod(0)
+            matrix = matrix + term[3] * self._correlation(term[:3], family)
         factor = torch.linalg.cholesky(matrix)
         white = torch.linalg.solve_triangular(factor, self.values[:, None], upper=False)
         total: Tensor = 0.5 * white.square().sum() + factor.diagonal().log().sum()

@@ -1,7 +1,8 @@
-"""Optimal interpolation from the nearest observations: scattered points, grids that do not fit.
+"""Optimal interpolation of scattered observations.
 
-Each target is analysed with its `neighbours` nearest observations, exactly, by one small Cholesky
-factorisation in float64; with all observations as neighbours it is the exact analysis.
+Up to 5,000 observations are solved exactly by one factorisation. More are merged where that loses
+nothing worth mentioning; if there are still more, targets in small boxes are analysed exactly with
+the observations nearest to them.
 """
 
 from __future__ import annotations
@@ -14,15 +15,22 @@ import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
+from xr4dvar.covariance.exact import factorise
 from xr4dvar.covariance.interfaces import Covariance
+from xr4dvar.covariance.merging import merge_points
 from xr4dvar.errors import Problems
 
-#: Added to the diagonal relative to the prior variance, so that observations of the same place
-#: without error still have a factor.
-JITTER = 1e-12
+__all__ = ["EXACT", "PointAnalysis", "analyse_points", "nearest_groups"]
 
-#: Bytes of one batch of covariance matrices: few enough that they stay in the cache.
-BUDGET = 4 * 2**20
+#: Observations that are solved at once.
+EXACT = 5000
+
+#: Of more, those that a box of targets is analysed with.
+NEAREST = 600
+
+#: Half the diagonal of a box of targets, in correlation lengths, and the reach that its
+#: observations have beyond it where a box may be larger.
+HALF_DIAGONAL, REACH = 0.6, 2.0
 
 
 @dataclass(frozen=True)
@@ -33,12 +41,12 @@ class PointAnalysis:
     ----------
     increment : Tensor (n_targets,), float64
         Analysis minus background.
-    error_variance : Tensor (n_targets,), float64
+    error_variance : Tensor (n_targets,), float64, optional
         Variance of the analysis error, between 0 and the prior variance.
     """
 
     increment: Tensor
-    error_variance: Tensor
+    error_variance: Tensor | None = None
 
 
 def analyse_points(
@@ -48,8 +56,9 @@ def analyse_points(
     targets: Tensor,
     covariance: Covariance,
     *,
-    neighbours: int = 200,
-    block: float = 0.0,
+    error: bool = True,
+    exact: int = EXACT,
+    nearest: int = NEAREST,
 ) -> PointAnalysis:
     """Analyse scattered observations at scattered targets.
 
@@ -65,11 +74,12 @@ def analyse_points(
         Where to analyse.
     covariance : covariance model
         Prior covariance, e.g. `Separable` or `Spherical`.
-    neighbours : int
-        Observations used per target: the nearest in distance scaled by the correlation lengths.
-    block : float
-        Targets in a box of this share of the shortest lengths use the same observations, those
-        nearest to their middle: faster where targets are dense. 0: each target has its own.
+    error : bool
+        Whether to give the variance of the analysis error too.
+    exact : int
+        So many observations are solved exactly. Of more, each small box of targets is analysed
+        with the `nearest`, in distance scaled by the correlation lengths.
+    nearest : int
 
     Returns
     -------
@@ -79,7 +89,7 @@ def analyse_points(
     Raises
     ------
     InputError
-        If shapes, values or `neighbours` cannot be used.
+        If shapes or values cannot be used.
 
     Examples
     --------
@@ -91,113 +101,66 @@ def analyse_points(
     [0.8, 0.2]
     """
     points, innovation, targets = (a.to(torch.float64) for a in (points, innovation, targets))
-    error = torch.as_tensor(error_variance, dtype=torch.float64, device=points.device)
-    error = error.expand(innovation.shape)
-    _check(points, innovation, error, targets, neighbours)
-    increment = torch.zeros(len(targets), dtype=torch.float64, device=points.device)
-    variance = torch.full_like(increment, covariance.variance)
-    if len(points):
-        for group, nearest in _groups(points, targets, covariance, neighbours, block):
-            increment[group], variance[group] = solve_exactly(
-                covariance, points[nearest], innovation[nearest], error[nearest], targets[group]
-            )
+    own = torch.as_tensor(error_variance, dtype=torch.float64).expand(innovation.shape)
+    _check(points, innovation, own, targets)
+    if not len(points):
+        prior = torch.full((len(targets),), covariance.variance, dtype=torch.float64)
+        return PointAnalysis(torch.zeros_like(prior), prior if error else None)
+    if len(points) > exact and bool((own > 0).all()):
+        points, innovation, own = merge_points(points, innovation, own, covariance)
+    if len(points) <= exact:
+        factor = factorise(covariance, points, own)
+        increment = factor.increment(targets, factor.solve(innovation))
+        return PointAnalysis(increment, factor.variance(targets) if error else None)
+    return _by_boxes(points, innovation, own, targets, covariance, error, nearest)
+
+
+def _by_boxes(
+    points: Tensor, innovation: Tensor, own: Tensor, targets: Tensor, covariance: Covariance,
+    error: bool, nearest: int,
+) -> PointAnalysis:  # fmt: skip
+    increment = torch.zeros(len(targets), dtype=torch.float64)
+    variance = torch.zeros_like(increment) if error else None
+    for some, near in nearest_groups(points, targets, covariance, nearest):
+        factor = factorise(covariance, points[near], own[near])
+        increment[some] = factor.increment(targets[some], factor.solve(innovation[near]))
+        if variance is not None:
+            variance[some] = factor.variance(targets[some])
     return PointAnalysis(increment, variance)
 
 
-def merge_points(
-    points: Tensor, innovation: Tensor, error: Tensor, covariance: Covariance, share: float
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Merge observations that lie in a box of a share of the shortest lengths: their mean.
+def nearest_groups(
+    points: Tensor, targets: Tensor, covariance: Covariance, nearest: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Boxes of targets, and the observations nearest to the middle of each, as indices.
+
+    A box is halved until the observations reach 2 correlation lengths beyond it on all sides, or
+    until half its diagonal is 0.6 lengths.
 
     Parameters
     ----------
-    points : Tensor (n, 3)
-    innovation, error : Tensor (n,)
-        Innovation and positive error variance.
+    points, targets : Tensor (n, 3), (m, 3)
     covariance : covariance model
-        Gives the lengths.
-    share : float
-        Size of the boxes. What varies within one is lost: 0.15 is safe, see `error.STEP`.
-
-    Returns
-    -------
-    points, innovation, error : Tensor (m, 3), (m,), (m,)
-        Means weighted by precision, and what the error variance of those is.
+    nearest : int
+        Observations of a box.
     """
-    # the two sides of a seam are next to each other in space, but their longitudes have no mean
-    side = (points[:, 2:] > points[:, 2].median()).double()
-    box = _boxes(torch.cat((_scaled(points, covariance) / share, side), -1))
-    precision = 1.0 / error
-    total = precision.new_zeros(int(box.max()) + 1).index_add_(0, box, precision)
-    place = points.new_zeros(len(total), 3).index_add_(0, box, points * precision[:, None])
-    value = innovation.new_zeros(len(total)).index_add_(0, box, innovation * precision)
-    return place / total[:, None], value / total, 1.0 / total
+    tree = cKDTree(covariance.embed(points).numpy())
+    places = covariance.embed(targets).numpy()
+    waiting = [np.arange(len(targets))]
+    while waiting:
+        some = waiting.pop()
+        low, high = places[some].min(0), places[some].max(0)
+        half = float(np.linalg.norm(high - low)) / 2
+        distance, near = tree.query((low + high) / 2, k=[*range(1, 1 + min(nearest, len(points)))])
+        if half <= max(HALF_DIAGONAL, distance[-1] - REACH) or len(near) == len(points):
+            yield torch.from_numpy(some), torch.from_numpy(np.sort(near).astype(np.int64))
+            continue
+        longest = int((high - low).argmax())
+        first = places[some, longest] <= (low[longest] + high[longest]) / 2
+        waiting += [some[first], some[~first]]
 
 
-def _scaled(points: Tensor, covariance: Covariance) -> Tensor:
-    """Positions (n, d), each axis in units of the shortest length along it."""
-    scaled = [term.embed(points) for term in covariance.terms]
-    if len({places.shape for places in scaled}) > 1:  # degrees and kilometres: all axes of both
-        return torch.cat(scaled, -1)
-    terms = torch.stack(scaled)
-    finest = terms.abs().amax(1).argmax(0)
-    return terms[finest, :, torch.arange(terms.shape[-1])].T
-
-
-def _boxes(scaled: Tensor) -> Tensor:
-    """Number of the unit box that each position lies in."""
-    number: Tensor = torch.unique(scaled.floor(), dim=0, return_inverse=True)[1]
-    return number
-
-
-def _groups(
-    points: Tensor, targets: Tensor, covariance: Covariance, neighbours: int, block: float
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Targets (groups, members) that share the neighbours (groups, k), a batch at a time."""
-    device = points.device
-    if neighbours >= len(points):
-        every = torch.arange(len(points), device=device)[None]
-        share = max(1, BUDGET // (8 * len(points)))
-        for members in torch.arange(len(targets), device=device).split(share):
-            yield members[None], every
-        return
-    tree = cKDTree(covariance.embed(points).cpu().numpy())
-    places = covariance.embed(targets).cpu()
-    members = _members(_scaled(targets, covariance).cpu() / block) if block else None
-    if members is None:
-        members = torch.arange(len(targets))[:, None]
-    for some in members.split(max(1, BUDGET // (8 * neighbours**2))):
-        _, nearest = tree.query(places[some].mean(1).numpy(), k=neighbours)
-        chosen = torch.from_numpy(np.asarray(nearest, dtype=np.int64).reshape(len(some), -1))
-        yield some.to(device), chosen.to(device)
-
-
-def _members(scaled: Tensor) -> Tensor:
-    """Members (groups, most) of each unit box; the last member fills up where there are fewer."""
-    box, order = _boxes(scaled).sort()
-    sizes = box.bincount()
-    first = sizes.cumsum(0) - sizes
-    place = torch.arange(int(sizes.max())).minimum(sizes[:, None] - 1)
-    return order[first[:, None] + place]
-
-
-def solve_exactly(
-    covariance: Covariance, points: Tensor, innovation: Tensor, error: Tensor, targets: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Exact analysis and its variance of targets (g, m, 3) from observations (g, k, 3)."""
-    matrix = covariance.between(points, points)
-    matrix.diagonal(dim1=-2, dim2=-1).add_(error + JITTER * covariance.variance)
-    factor = torch.linalg.cholesky(matrix)
-    # with S = C C': the analysis is (C^-1 B)' (C^-1 d), the variance lost |C^-1 B|^2
-    gain = torch.linalg.solve_triangular(factor, covariance.between(points, targets), upper=False)
-    white = torch.linalg.solve_triangular(factor, innovation[..., None], upper=False)
-    variance = covariance.variance - gain.square().sum(-2)
-    return (gain.mT @ white)[..., 0], variance.clamp(min=0.0)
-
-
-def _check(
-    points: Tensor, innovation: Tensor, error: Tensor, targets: Tensor, neighbours: int
-) -> None:
+def _check(points: Tensor, innovation: Tensor, error: Tensor, targets: Tensor) -> None:
     problems = Problems()
     for name, array in {"observations": points, "targets": targets}.items():
         if array.ndim != 2 or array.shape[-1] != 3:
@@ -215,6 +178,4 @@ def _check(
         problems.add(
             "an observation error variance is negative or not finite", "give variances >= 0"
         )
-    if neighbours < 1:
-        problems.add(f"neighbours is {neighbours}", "use at least one observation a target")
     problems.raise_if_any()

@@ -9,16 +9,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from xr4dvar.covariance.families import FAMILIES, find_family
-from xr4dvar.covariance.interfaces import Coordinates, Covariance, Root
+from xr4dvar.covariance.families import FAMILIES, distance, find_family
+from xr4dvar.covariance.interfaces import Coordinates, Covariance, Periods, Root
 from xr4dvar.covariance.roots import SumRoot, product_root
 from xr4dvar.covariance.spherical import EARTH_RADIUS, spherical_root
 from xr4dvar.errors import Problems
+from xr4dvar.types import ROLES
+
+#: No axis closes.
+OPEN: Periods = (None, None, None)
 
 
 @dataclass(frozen=True)
@@ -36,15 +40,16 @@ class Separable:
         Key of `FAMILIES`.
     variance : float
         Prior variance, in the squared units of the data (or 1: then errors are ratios).
-    period : float, optional
-        Period of x, in the units of x. Distances along x are then chords of the circle,
+    periods : tuple of float or None
+        Periods of time, y and x, in the units of the coordinates; None for an axis that does not
+        close. Distances along a periodic axis are chords of the circle,
         ``period / pi * sin(pi * dx / period)``: unlike the wrapped distance the chord keeps every
         family positive definite, and it differs from it by less than ``(dx / period)**2 * 1.7``.
 
     Raises
     ------
     InputError
-        If a length, the variance or the period is not positive, or the family is not known.
+        If a length, the variance or a period is not positive, or the family is not known.
 
     Examples
     --------
@@ -59,32 +64,37 @@ class Separable:
     lengths: tuple[float, float, float]
     family: str = "gaussian"
     variance: float = 1.0
-    period: float | None = None
+    periods: Periods = OPEN
 
     def __post_init__(self) -> None:
-        positive = {
-            **{
-                f"length along {n}": v
-                for n, v in zip(("time", "y", "x"), self.lengths, strict=True)
-            },
-            "variance": self.variance,
-            "period": 1.0 if self.period is None else self.period,
-        }
+        positive = {"variance": self.variance}
+        for axis, length, period in zip(ROLES, self.lengths, self.periods, strict=True):
+            positive[f"length along {axis}"] = length
+            positive[f"period of {axis}"] = 1.0 if period is None else period
         _check(self.family, positive)
 
     @property
     def terms(self) -> tuple[Covariance, ...]:
         return (self,)
 
+    @property
+    def steps(self) -> tuple[float, float, float]:
+        return self.lengths
+
+    @property
+    def closing(self) -> Periods:
+        return self.periods
+
+    def scaled(self, factor: float) -> Separable:
+        return replace(self, variance=factor * self.variance)
+
     def between(self, first: Tensor, second: Tensor) -> Tensor:
         correlation = find_family(self.family)
         # one axis at a time: (n, m) arrays stay in the cache, (n, m, 3) ones do not
         time, y, x = (
-            (a[..., :, None] - b[..., None, :]).abs_()
-            for a, b in zip(first.unbind(-1), second.unbind(-1), strict=True)
+            distance(a[..., :, None] - b[..., None, :], period)
+            for a, b, period in zip(first.unbind(-1), second.unbind(-1), self.periods, strict=True)
         )
-        if self.period is not None:
-            x = chord(x, self.period)
         if self.family == "gaussian":  # one exponential instead of three
             lt, ly, lx = self.lengths
             squares = time.div_(lt).square_().add_(y.div_(ly).square_()).add_(x.div_(lx).square_())
@@ -92,13 +102,23 @@ class Separable:
         terms = (correlation(lag / n) for lag, n in zip((time, y, x), self.lengths, strict=True))
         return math.prod(terms, start=torch.as_tensor(self.variance, dtype=x.dtype))
 
+    def along_axes(self, coordinates: Coordinates) -> list[Tensor]:
+        """Correlation matrices (n, n), float64, of time, y and x."""
+        correlation = find_family(self.family)
+        matrices = []
+        for values, length, period in zip(coordinates, self.lengths, self.periods, strict=True):
+            values = torch.as_tensor(values, dtype=torch.float64)
+            lags = distance(values[:, None] - values[None, :], period)
+            matrices.append(correlation(lags / length))
+        return matrices
+
     def embed(self, points: Tensor) -> Tensor:
-        time, y, x = (p / n for p, n in zip(points.unbind(-1), self.lengths, strict=True))
-        if self.period is None:
-            return torch.stack((time, y, x), -1)
-        radius = self.period / (2.0 * math.pi * self.lengths[2])
-        angle = x / radius
-        return torch.stack((time, y, radius * angle.cos(), radius * angle.sin()), -1)
+        places: list[Tensor] = []
+        for values, length, period in zip(
+            points.unbind(-1), self.lengths, self.periods, strict=True
+        ):
+            places += _on_circle(values, length, period)
+        return torch.stack(places, -1)
 
     def root(
         self,
@@ -108,15 +128,7 @@ class Separable:
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
     ) -> Root:
-        correlation = find_family(self.family)
-        correlations = []
-        for axis, (values, length) in enumerate(zip(coordinates, self.lengths, strict=True)):
-            values = torch.as_tensor(values, dtype=torch.float64)
-            lags = (values[:, None] - values[None, :]).abs()
-            if axis == 2 and self.period is not None:
-                lags = chord(lags, self.period)
-            correlations.append(correlation(lags / length))
-        time, y, x = correlations
+        time, y, x = self.along_axes(coordinates)
         return product_root(
             time, y, x, variance=self.variance, tolerance=tolerance, dtype=dtype, device=device
         )
@@ -137,11 +149,13 @@ class Spherical:
         in three dimensions.
     variance : float
         Prior variance.
+    period : float, optional
+        Period of time, as for `Separable`.
 
     Raises
     ------
     InputError
-        If a length or the variance is not positive, or the family is not known.
+        If a length, the variance or the period is not positive, or the family is not known.
 
     Examples
     --------
@@ -154,43 +168,54 @@ class Spherical:
     lengths: tuple[float, float]
     family: str = "gaussian"
     variance: float = 1.0
+    period: float | None = None
 
     def __post_init__(self) -> None:
-        time, distance = self.lengths
-        _check(
-            self.family,
-            {"length along time": time, "length in km": distance, "variance": self.variance},
-        )
+        time, kilometres = self.lengths
+        positive = {"length along time": time, "length in km": kilometres}
+        positive |= {"variance": self.variance, "period of time": self.period or 1.0}
+        _check(self.family, positive)
 
     @property
     def terms(self) -> tuple[Covariance, ...]:
         return (self,)
 
+    @property
+    def steps(self) -> tuple[float, float, float]:
+        degrees = math.degrees(self.lengths[1] / EARTH_RADIUS)
+        return self.lengths[0], degrees, degrees
+
+    @property
+    def closing(self) -> Periods:
+        return self.period, None, 360.0
+
+    def scaled(self, factor: float) -> Spherical:
+        return replace(self, variance=factor * self.variance)
+
     def between(self, first: Tensor, second: Tensor) -> Tensor:
         correlation = find_family(self.family)
-        time, *lags = (
+        time = distance(first[..., :, None, 0] - second[..., None, :, 0], self.period)
+        lags = [
             a[..., :, None] - b[..., None, :]
             for a, b in zip(
-                self.embed(first).unbind(-1), self.embed(second).unbind(-1), strict=True
+                self._on_sphere(first).unbind(-1), self._on_sphere(second).unbind(-1), strict=True
             )
-        )
-        distance = sum((lag.square_() for lag in lags[1:]), lags[0].square_()).sqrt_()
-        return correlation(time.abs_()).mul_(correlation(distance)).mul_(self.variance)
+        ]
+        chords = sum((lag.square_() for lag in lags[1:]), lags[0].square_()).sqrt_()
+        along = correlation(time.div_(self.lengths[0]))
+        return along.mul_(correlation(chords)).mul_(self.variance)
 
     def embed(self, points: Tensor) -> Tensor:
-        time, latitude, longitude = points.unbind(-1)
-        latitude, longitude = latitude.deg2rad(), longitude.deg2rad()
+        time = torch.stack(_on_circle(points[..., 0], self.lengths[0], self.period), -1)
+        return torch.cat((time, self._on_sphere(points)), -1)
+
+    def _on_sphere(self, points: Tensor) -> Tensor:
+        """Positions in space (..., 3), in correlation lengths."""
+        latitude, longitude = points[..., 1].deg2rad(), points[..., 2].deg2rad()
         scale = EARTH_RADIUS / self.lengths[1]
         across = scale * latitude.cos()
-        return torch.stack(
-            (
-                time / self.lengths[0],
-                across * longitude.cos(),
-                across * longitude.sin(),
-                scale * latitude.sin(),
-            ),
-            -1,
-        )
+        parts = (across * longitude.cos(), across * longitude.sin(), scale * latitude.sin())
+        return torch.stack(parts, -1)
 
     def root(
         self,
@@ -205,6 +230,7 @@ class Spherical:
             lengths=self.lengths,
             correlation=find_family(self.family),
             variance=self.variance,
+            period=self.period,
             tolerance=tolerance,
             dtype=dtype,
             device=device,
@@ -235,6 +261,22 @@ class Sum:
     def variance(self) -> float:
         return sum(term.variance for term in self.terms)
 
+    @property
+    def family(self) -> str:
+        return self.terms[0].family
+
+    @property
+    def steps(self) -> tuple[float, float, float]:
+        time, y, x = (min(values) for values in zip(*(t.steps for t in self.terms), strict=True))
+        return time, y, x
+
+    @property
+    def closing(self) -> Periods:
+        return self.terms[0].closing
+
+    def scaled(self, factor: float) -> Sum:
+        return Sum([term.scaled(factor) for term in self.terms])
+
     def between(self, first: Tensor, second: Tensor) -> Tensor:
         total = self.terms[0].between(first, second)
         for term in self.terms[1:]:
@@ -261,9 +303,13 @@ class Sum:
         )
 
 
-def chord(lag: Tensor, period: float) -> Tensor:
-    """Length of the chord of a circle of the given circumference, for an arc `lag`."""
-    return (period / math.pi) * torch.sin(math.pi * lag / period).abs()
+def _on_circle(values: Tensor, length: float, period: float | None) -> list[Tensor]:
+    """Coordinates in correlation lengths: one along a line, two on a circle."""
+    if period is None:
+        return [values / length]
+    radius = period / (2.0 * math.pi * length)
+    angle = 2.0 * math.pi * values / period
+    return [radius * angle.cos(), radius * angle.sin()]
 
 
 def _check(family: str, positive: dict[str, float]) -> None:

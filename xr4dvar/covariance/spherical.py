@@ -14,7 +14,7 @@ import torch
 from scipy.fft import next_fast_len
 from torch import Tensor
 
-from xr4dvar.covariance.families import Family
+from xr4dvar.covariance.families import Family, distance
 from xr4dvar.covariance.roots import kept_eigenvalues, truncated_eigen
 from xr4dvar.errors import InputError
 
@@ -78,6 +78,7 @@ def spherical_root(
     lengths: tuple[float, float],
     correlation: Family,
     variance: float = 1.0,
+    period: float | None = None,
     tolerance: float = 1e-6,
     dtype: torch.dtype = torch.float32,
     device: torch.device | str = "cpu",
@@ -98,6 +99,8 @@ def spherical_root(
         One of `FAMILIES`.
     variance : float
         Prior variance.
+    period : float, optional
+        Period of time; its distances are then chords.
     tolerance : float
         No correlation changes by more than about this by what is truncated or clipped.
     dtype, device
@@ -116,7 +119,7 @@ def spherical_root(
     time, latitude, longitude = (
         torch.as_tensor(a, dtype=torch.float64) for a in (time, latitude, longitude)
     )
-    lags = (time[:, None] - time[None, :]).abs() / lengths[0]
+    lags = distance(time[:, None] - time[None, :], period) / lengths[0]
     time_values, time_vectors = truncated_eigen(correlation(lags), tolerance)
     spacing = _even_spacing(longitude)
     for circle in _circles(len(longitude), spacing):

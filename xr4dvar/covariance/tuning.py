@@ -150,10 +150,10 @@ def first_guess(innovation: Tensor, observed: Tensor, coordinates: Coordinates) 
     for axis, name in enumerate(("time", "y", "x")):
         values = torch.as_tensor(coordinates[axis], dtype=torch.float64)
         extent = float(values[-1] - values[0]) if len(values) > 1 else 1.0
-        spacing = float(values.diff().median()) if len(values) > 1 else 1.0
         correlation = autocorrelation(innovation, observed, axis - 3)
         fallen = (correlation[1:] < np.exp(-1.0)).nonzero()
-        guess[name] = (int(fallen[0]) + 1) * spacing if len(fallen) else extent / 10
+        lag = int(fallen[0]) + 1 if len(fallen) else 0
+        guess[name] = float((values[lag:] - values[:-lag]).mean()) if lag else extent / 10
         near += correlation[1:2].tolist()
     near = [value for value in near if np.isfinite(value)]
     shared = float(np.clip(max(near, default=0.9), 0.5, 0.95))

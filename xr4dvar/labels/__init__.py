@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xr4dvar.labels.alignment import check_aligned, check_places
 from xr4dvar.labels.axes import find_axes
-from xr4dvar.labels.checks import Summary, check_values, summarise
+from xr4dvar.labels.checks import Summary, check_values, summarise, summarise_lazily
 from xr4dvar.labels.companions import put_back, without_companions
 from xr4dvar.labels.coordinates import Coordinate
 from xr4dvar.labels.curvilinear import EARTH_RADIUS_KM, great_circle_km
@@ -65,6 +65,7 @@ __all__ = [
     "point_positions",
     "put_back",
     "summarise",
+    "summarise_lazily",
     "target_grid",
     "to_fields",
     "variables_signature",

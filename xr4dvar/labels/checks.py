@@ -104,6 +104,34 @@ def summarise(fields: Sequence[Field], time_axis: int | None = None) -> list[Sum
     return summaries
 
 
+def summarise_lazily(fields: Sequence[Field]) -> Any:
+    """The same for dask arrays as a `dask.delayed.Delayed`: nothing is computed.
+
+    Examples
+    --------
+    >>> from xr4dvar.labels import summarise_lazily
+    >>> [summary] = summarise_lazily([("ssh", np.array([1.0, np.nan, 3.0]))]).compute()
+    >>> summary.mean
+    2.0
+    """
+    from dask.delayed import delayed
+
+    names = [name for name, _ in fields]
+    return delayed(_totals, pure=True)(names, [_parts(array, None) for _, array in fields])
+
+
+def _totals(names: Sequence[str], parts: Sequence[Any]) -> list[Summary]:
+    """Summaries of variables from the moments of their chunks."""
+    nothing = np.zeros(0, dtype=np.int64)
+    summaries = []
+    for name, own in zip(names, parts, strict=True):
+        total = _Moments(0, 0.0, 0.0, 0, nothing)
+        for part in own.flat:
+            total = _merge(total, part, nothing)
+        summaries.append(_summary(name, total))
+    return summaries
+
+
 def check_values(
     summaries: Sequence[Summary],
     problems: Problems,

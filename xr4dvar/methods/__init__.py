@@ -19,6 +19,7 @@ from xr4dvar.methods.base import (
     PointsSolver,
     RecordsCost,
     Solver,
+    TakesMoments,
     Window,
     check_method,
 )
@@ -71,6 +72,7 @@ __all__ = [
     "RecordsCost",
     "Solver",
     "StepMap",
+    "TakesMoments",
     "Training",
     "TwoScale",
     "Variational",

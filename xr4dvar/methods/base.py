@@ -31,6 +31,7 @@ __all__ = [
     "PointsSolver",
     "RecordsCost",
     "Solver",
+    "TakesMoments",
     "Window",
     "check_method",
 ]
@@ -104,10 +105,14 @@ class Parameters:
 
 @dataclass(frozen=True)
 class Window:
-    """Cells of one axis that a method sees at once, and the step from window to window."""
+    """Cells of one axis that a method sees at once, and the step from window to window.
+
+    The maps of the cells of the margin, at both ends, are used only at the edges of the data.
+    """
 
     patch: int
     stride: int
+    margin: int = 0
 
 
 @dataclass(frozen=True)
@@ -125,10 +130,10 @@ class FitOptions:
 #: Numbers of patches in, complete fields (n, V, T, Y, X) out.
 Solver: TypeAlias = Callable[[Patches], FloatArray]
 
-#: Points of each of V variables and the coordinates of a grid in; maps and the standard
-#: deviations of their errors (V, T, Y, X) out.
+#: Points of each of V variables, the coordinates of a grid, and whether errors are wanted in; maps
+#: and the standard deviations of their errors, or None, (V, T, Y, X) out.
 PointsSolver: TypeAlias = Callable[
-    [Sequence[Points], Mapping[Role, FloatArray]], tuple[FloatArray, FloatArray]
+    [Sequence[Points], Mapping[Role, FloatArray], bool], tuple[FloatArray, FloatArray | None]
 ]
 
 
@@ -188,6 +193,19 @@ class KnowsStates(Protocol):
     @property
     def knows_states(self) -> bool:
         """Whether it does."""
+
+
+@runtime_checkable
+class TakesMoments(Protocol):
+    """A method that need not be fitted, but may want the mean and the spread of all data."""
+
+    def is_open(self, parameters: Parameters) -> bool:
+        """Whether parameters lack something that follows from these."""
+
+    def completed(
+        self, parameters: Parameters, moments: Sequence[tuple[float, float]]
+    ) -> Parameters:
+        """Set it, from the mean and the standard deviation of each variable."""
 
 
 #: Patches in; maps and the standard deviations of their errors (n, V, T, Y, X) out.

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Collection
+from typing import Protocol, runtime_checkable
 
 from xr4dvar.errors import Problems
 from xr4dvar.labels import Grid
 from xr4dvar.methods.base import Method, Parameters
-from xr4dvar.methods.optimal_interpolation import OptimalInterpolation
 from xr4dvar.types import Role
 
 __all__ = ["ClosesAxes", "check_periods", "closing"]
@@ -39,7 +38,6 @@ def check_periods(
     grid: Grid,
     problems: Problems,
     parameters: Parameters | None = None,
-    known: Mapping[str, Any] | None = None,
 ) -> None:
     """Note every axis whose period would be ignored.
 
@@ -52,10 +50,8 @@ def check_periods(
         Gets what was found.
     parameters : Parameters, optional
         Of a method that is fitted.
-    known : mapping, optional
-        The grid that it was fitted on (`Grid.signature`).
     """
-    honoured, able = (_honoured(method, grid, p, known) for p in (parameters, None))
+    honoured, able = (_honoured(method, grid, p) for p in (parameters, None))
     for role in closing(grid):
         if role in honoured:
             continue
@@ -68,13 +64,7 @@ def check_periods(
         problems.add(f"periodic: {name!r} is not honoured by {type(method).__name__}", fix)
 
 
-def _honoured(
-    method: Method, grid: Grid, parameters: Parameters | None, known: Mapping[str, Any] | None
-) -> Collection[Role]:
+def _honoured(method: Method, grid: Grid, parameters: Parameters | None) -> Collection[Role]:
     if isinstance(method, ClosesAxes):
         return method.closed_axes(grid, parameters)
-    if isinstance(method, OptimalInterpolation):  # whose covariances have the periods of `fit`
-        if parameters is None or known is None:
-            return grid.roles
-        return [role for role in grid.roles if known["axes"][role]["period"] is not None]
     return ()

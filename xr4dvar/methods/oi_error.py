@@ -7,7 +7,7 @@ import torch
 
 from xr4dvar.covariance import analysis_error
 from xr4dvar.methods.base import ErrorSolver, Parameters, Patches
-from xr4dvar.methods.oi_solve import covariance_of, make_solver, positions_of
+from xr4dvar.methods.oi_solve import errors_of, is_metric, make_solver, places_of, priors_of
 from xr4dvar.types import FloatArray
 
 __all__ = ["make_error_solver"]
@@ -20,18 +20,16 @@ def make_error_solver(parameters: Parameters, device: str) -> ErrorSolver:
     values, and is as good as the covariance. The error of the mean is not part of it.
     """
     variables = parameters.settings["variables"]
-    covariances = [covariance_of(variable) for variable in variables]
     maps = make_solver(parameters, device)
+    prior_of = priors_of("cpu")
 
     def solve(patches: Patches) -> tuple[FloatArray, FloatArray]:
-        result = np.empty(patches.y.shape, np.float32)
-        for v, (variable, covariance) in enumerate(zip(variables, covariances, strict=True)):
+        result = np.empty_like(patches.y)
+        for v, variable in enumerate(variables):
+            errors = errors_of(patches, variable, v)
             for n, y in enumerate(patches.y[:, v]):
-                errors: float | torch.Tensor = variable["error_variance"]
-                if patches.error_variance is not None:
-                    errors = torch.as_tensor(patches.error_variance[n, v])
-                observed = torch.as_tensor(np.isfinite(y))
-                variance = analysis_error(observed, errors, positions_of(patches, n), covariance)
+                prior = prior_of(variable, places_of(patches, n, is_metric(variable)))
+                variance = analysis_error(torch.as_tensor(np.isfinite(y)), errors[n], prior)
                 result[n, v] = variance.sqrt().numpy()
         return maps(patches), result
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,25 +12,26 @@ import torch
 from xr4dvar.errors import InputError
 from xr4dvar.labels import Grid, parse_length
 from xr4dvar.methods.base import FitOptions, Parameters, Patches
-from xr4dvar.methods.oi_solve import mean_at
+from xr4dvar.methods.oi_blocks import box_with_data
+from xr4dvar.methods.oi_solve import mean_at, periods_of
 from xr4dvar.methods.training_data import Block, TrainingData
-from xr4dvar.types import ROLES, BoolArray, FloatArray, Role
+from xr4dvar.types import ROLES, FloatArray, Role
 
 if TYPE_CHECKING:
     from xr4dvar.methods.optimal_interpolation import OptimalInterpolation
 
-__all__ = ["fit_optimal_interpolation", "given_covariance"]
+__all__ = ["completed_covariance", "fit_optimal_interpolation", "open_covariance"]
 
-#: Most cells of the block that the mean is taken over, of one that a first guess is made from,
-#: and of one that lengths are tuned on.
-MEAN_CELLS, GUESS_CELLS, TUNING_CELLS = 20_000_000, 450_000, 450_000
-#: Most times of the block for the first guess, and correlation lengths along each axis of the
-#: block that lengths are tuned on, at most.
-GUESS_TIMES, TUNING_LENGTHS = 60, 12.0
-#: Share of the times that the tuning hides where there is no target.
-HIDDEN_TIMES = 0.2
+#: Most cells of the block that all is estimated from, and of one that a first guess is made from.
+MEAN_CELLS, GUESS_CELLS = 20_000_000, 450_000
+#: Times that a first guess is made from, about: longer lags than that are of other seasons.
+GUESS_TIMES = 60
+#: Blocks that are read before there is one with data.
+BLOCKS = 20
 #: Error variance over prior variance where lengths are given and the error is not.
 USUAL_RATIO = 0.05
+#: Prior variance of data that are all the same: any will do, but none is no variance.
+LEAST_VARIANCE = 1e-200
 
 
 def fit_optimal_interpolation(
@@ -39,7 +39,7 @@ def fit_optimal_interpolation(
 ) -> Parameters:
     """Estimate all that `method` leaves open, each variable by itself."""
     generator = np.random.default_rng(options.seed)
-    block = data.block(data.train_box(_within(data, MEAN_CELLS)), generator)
+    block = _block_with_data(data, generator)
     arrays: dict[str, FloatArray] = {}
     variables = []
     for v, name in enumerate(data.names):
@@ -48,11 +48,27 @@ def fit_optimal_interpolation(
             "name": name,
             "family": method.family,
             "mean": mean,
-            "period": data.grid["x"].period if "x" in data.grid.roles else None,
+            "periods": {
+                role: period
+                for role in data.grid.roles
+                if (period := data.grid[role].period) is not None
+            },
         }
         one = _Fit(method, data, block, v, variable, generator)
         variables.append(variable | one.covariance(arrays))
     return Parameters({"variables": variables}, arrays)
+
+
+def _block_with_data(data: TrainingData, generator: np.random.Generator) -> Block:
+    """The first block of the training data with a value of each variable."""
+    sizes = _within(data, MEAN_CELLS)
+    block = data.block(data.train_box(sizes), generator)
+    for _ in range(BLOCKS):
+        known = np.isfinite(_observations(block)) if not data.supervised else np.isfinite(block.y)
+        if known.any((1, 2, 3)).all():
+            break
+        block = data.block(data.train_box(sizes, generator), generator)
+    return block
 
 
 @dataclass(frozen=True)
@@ -74,40 +90,46 @@ class _Fit:
             field = self.block.target if self.data.supervised else seen
             arrays |= self._mean_map(field[self.v])
         shown = Patches(seen[np.newaxis, self.v : self.v + 1], _batched(coordinates))
-        anomaly = shown.y[0, 0] - mean_at(arrays, self.variable, shown)[0]
+        mean = mean_at(arrays, self.variable, shown)[0]
+        anomaly = shown.y[0, 0] - mean
+        spread = float(np.nanmean(anomaly**2))
         if self.method.lengths:
-            spread = float(np.nanmean(anomaly.astype(np.float64) ** 2))
-            return given_covariance(self.method, self.data.grid, spread)
-        from xr4dvar.methods.oi_tuning import likely_covariance, tuned_covariance
+            terms = open_covariance(self.method, self.data.grid)["terms"]
+            return completed_covariance(self.method, terms, spread)
+        from xr4dvar.methods.oi_trials import draw_trial
+        from xr4dvar.methods.oi_tuning import likely_covariance, resolved, tuned_covariance
 
         start = self.variable | likely_covariance(
             anomaly, coordinates, self._guess(anomaly), self.variable,
             self.method.scales, self.generator,
         )  # fmt: skip
-        block = self._tuning_block(start["terms"])
-        return tuned_covariance(block, start, arrays, noisy=not self.data.supervised)
+        target = self.block.target[self.v] - mean if self.data.supervised else None
+        lengths = [[term[role] for term in start["terms"]] for role in ROLES]
+        extremes = [(min(values), max(values)) for values in lengths]
+        trial = draw_trial(anomaly, target, coordinates, extremes, self.generator)
+        return tuned_covariance(
+            trial, start, resolved(coordinates), spread, noisy=not self.data.supervised
+        )
 
     def _guess(self, anomaly: FloatArray) -> dict[str, float]:
-        """First guess of lengths and noise, from the first times of the block."""
+        """First guess of lengths and noise, from a part of the block with many observations."""
         from xr4dvar.covariance import first_guess
 
-        cut = anomaly[:GUESS_TIMES]
-        side = max(1, int((GUESS_CELLS / len(cut)) ** 0.5))
-        cut = cut[:, :side, :side] if cut.size > GUESS_CELLS else cut
-        values = torch.as_tensor(cut)
-        time, y, x = (
-            torch.as_tensor(self.block.coordinates.get(role, np.zeros(1))[:size])
-            for role, size in zip(ROLES, cut.shape, strict=True)
-        )
+        observed, coordinates = np.isfinite(anomaly), self.block.coordinates
+        axes = [coordinates.get(role, np.zeros(1)) for role in ROLES]
+        widths = [float(axis[-1] - axis[0]) for axis in axes]
+        widths[0] *= min(1.0, GUESS_TIMES / len(axes[0]))
+        box = box_with_data(observed, coordinates, widths, GUESS_CELLS, self.generator)
+        values = torch.as_tensor(anomaly[box])
+        time, y, x = (torch.as_tensor(axis[part]) for axis, part in zip(axes, box, strict=True))
         return first_guess(values, torch.isfinite(values), (time, y, x))
 
     def _mean_map(self, field: FloatArray) -> dict[str, FloatArray]:
         from xr4dvar.methods.oi_mean import mean_map
 
         name, total = self.variable["name"], self.variable["mean"]
-        anomaly = field - np.float32(total)
         mapped = mean_map(
-            anomaly, self.block.coordinates, self._guess(anomaly), self.variable["period"]
+            field - total, self.block.coordinates, self._guess, periods_of(self.variable)
         )
         arrays = {f"{name}/mean": total + mapped}
         for role in ("y", "x"):
@@ -115,45 +137,10 @@ class _Fit:
                 arrays[f"{name}/mean_{role}"] = self.block.coordinates[role]
         return arrays
 
-    def _tuning_block(self, terms: list[dict[str, Any]]) -> Block:
-        """A block of some correlation lengths, with whole times hidden if there is no target.
-
-        Cells hidden one by one lie beside others of the same satellite pass, and would be
-        predicted best by lengths that are much too short for the gaps between passes.
-        """
-        data = self.data
-        whole = data.sizes(data.train)
-        lengths = {r: max(term[r] for term in terms) / data.grid[r].spacing for r in whole}
-        width = TUNING_LENGTHS
-        sizes = whole
-        while width > 1.0:
-            sizes = {r: min(n, max(8, round(width * lengths[r]))) for r, n in whole.items()}
-            if math.prod(sizes.values()) <= TUNING_CELLS:
-                break
-            width *= 0.9
-        block = data.block(data.train_box(sizes, self.generator), self.generator)
-        one = slice(self.v, self.v + 1)
-        if data.supervised:
-            return Block(block.y[one], block.target[one], block.coordinates)
-        y = _observations(block)[one]
-        hidden = _hidden(np.isfinite(y), data, self.generator)
-        return Block(np.where(hidden, np.nan, y), np.where(hidden, y, np.nan), block.coordinates)
-
 
 def _observations(block: Block) -> FloatArray:
     """All that was observed, shown or hidden, of a block without a target."""
     return np.where(np.isfinite(block.y), block.y, block.target)
-
-
-def _hidden(observed: BoolArray, data: TrainingData, generator: np.random.Generator) -> BoolArray:
-    """Hide a share of the times that have observations; of few times, a share of the cells."""
-    times = np.flatnonzero(observed.any((0, 2, 3)))
-    if len(times) < 1 / HIDDEN_TIMES:
-        return data.hide(observed, generator)
-    chosen = generator.permutation(times)[: round(HIDDEN_TIMES * len(times))]
-    hidden = np.zeros_like(observed)
-    hidden[:, chosen] = observed[:, chosen]
-    return hidden
 
 
 def _batched(coordinates: Mapping[Role, FloatArray]) -> dict[Role, FloatArray]:
@@ -184,19 +171,32 @@ def _mean(method: OptimalInterpolation, field: FloatArray, name: str) -> float:
     return float(np.nanmean(field, dtype=np.float64))
 
 
-def given_covariance(method: OptimalInterpolation, grid: Grid, spread: float) -> dict[str, Any]:
-    """Settings from the lengths in the configuration."""
-    count = len(method.lengths)
-    error = method.error_variance
+def open_covariance(method: OptimalInterpolation, grid: Grid) -> dict[str, Any]:
+    """Settings from the lengths in the configuration; variances that are not given are None."""
+    variances: list[float | None] = [None] * len(method.lengths)
     if method.variances:
         variances = [float(value) for value in method.variances]
-    else:
-        signal = spread / (1 + USUAL_RATIO) if error is None else max(spread - error, 0.1 * spread)
-        variances = [signal / count] * count
-    error = USUAL_RATIO * sum(variances) if error is None else error
     terms = []
     for length, variance in zip(method.lengths, variances, strict=True):
         parsed = parse_length(length, grid)
         lengths = {role: parsed.values.get(role, 1.0) for role in ("time", "y", "x")}
         terms.append({**lengths, "metric": parsed.metric and grid.geographic, "variance": variance})
-    return {"terms": terms, "error_variance": float(error)}
+    error = method.error_variance
+    if error is None and method.variances:
+        error = USUAL_RATIO * sum(method.variances)
+    return {"terms": terms, "error_variance": None if error is None else float(error)}
+
+
+def completed_covariance(
+    method: OptimalInterpolation, terms: list[dict[str, Any]], spread: float
+) -> dict[str, Any]:
+    """Set variances that are not given from the variance of the data about the mean."""
+    error = method.error_variance
+    given = [term["variance"] for term in terms]
+    if None in given:
+        spread = max(spread, LEAST_VARIANCE)
+        signal = spread / (1 + USUAL_RATIO) if error is None else max(spread - error, 0.1 * spread)
+        given = [signal / len(terms)] * len(terms)
+    completed = [{**term, "variance": v} for term, v in zip(terms, given, strict=True)]
+    error = USUAL_RATIO * sum(given) if error is None else error
+    return {"terms": completed, "error_variance": float(error)}

@@ -7,88 +7,66 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from xr4dvar.covariance import analyse_points, merge_points
+from xr4dvar.covariance import analyse_points
 from xr4dvar.methods.base import Parameters, Points, PointsSolver
-from xr4dvar.methods.oi_solve import covariance_of
+from xr4dvar.methods.oi_solve import check_precision, covariance_of
 from xr4dvar.types import ROLES, FloatArray, Role
 
 __all__ = ["make_points_solver"]
 
-#: Observations used for a cell; fewer than these are all used.
-NEIGHBOURS = 300
-#: Observations in a box of this share of the shortest lengths are merged, if there are more.
-MERGED = 0.15
-#: Cells in a box of this share of the shortest lengths use the same observations.
-BLOCK = 0.5
-#: Cells mapped at once.
-CELLS = 200_000
-
 
 def make_points_solver(parameters: Parameters) -> PointsSolver:
-    """Give the function from points to maps and their errors.
-
-    Each cell is analysed with the nearest observations, exactly, about the variable's mean.
-    """
+    """Give the function from points to maps and, if wanted, their errors."""
     variables = parameters.settings["variables"]
 
     def solve(
-        points: Sequence[Points], coordinates: Mapping[Role, FloatArray]
-    ) -> tuple[FloatArray, FloatArray]:
+        points: Sequence[Points], coordinates: Mapping[Role, FloatArray], error: bool
+    ) -> tuple[FloatArray, FloatArray | None]:
         axes = [coordinates.get(role, np.zeros(1)) for role in ROLES]
         shape = tuple(len(axis) for axis in axes)
         targets = np.stack([a.ravel() for a in np.meshgrid(*axes, indexing="ij")], -1)
-        maps, deviations = (np.empty((len(variables), len(targets))) for _ in range(2))
+        maps = np.empty((len(variables), len(targets)))
+        deviations = np.empty_like(maps) if error else None
         for v, (variable, own) in enumerate(zip(variables, points, strict=True)):
-            maps[v], deviations[v] = _analysed(own, targets, variable, parameters.arrays)
-        return maps.reshape(-1, *shape), deviations.reshape(-1, *shape)
+            maps[v], variance = _analysed(own, targets, variable, parameters.arrays, error)
+            if deviations is not None and variance is not None:
+                deviations[v] = np.sqrt(variance)
+        whole = None if deviations is None else deviations.reshape(-1, *shape)
+        return maps.reshape(-1, *shape), whole
 
     return solve
 
 
 def _analysed(
-    points: Points,
-    targets: FloatArray,
-    variable: Mapping[str, Any],
-    arrays: Mapping[str, FloatArray],
-) -> tuple[FloatArray, FloatArray]:
-    """Map and standard deviation of the error at targets (n, 3)."""
-    covariance = covariance_of(variable)
-    own_mean = float(points.values.mean()) if len(points.values) else 0.0
-    mean, innovation = (
-        _mean_at(places, own_mean, variable, arrays) for places in (targets, points.positions)
-    )
-    innovation = points.values - innovation
-    error = np.broadcast_to(variable["error_variance"], innovation.shape)
+    points: Points, targets: FloatArray, variable: Mapping[str, Any],
+    arrays: Mapping[str, FloatArray], error: bool,
+) -> tuple[FloatArray, FloatArray | None]:  # fmt: skip
+    """Map and variance of the error at targets (n, 3)."""
+    mean, own = (_mean_at(places, variable, arrays) for places in (targets, points.positions))
+    innovation = points.values - own
+    errors = np.broadcast_to(float(variable["error_variance"]), innovation.shape)
     if points.error_variance is not None:
-        error = points.error_variance
-    given: tuple[Tensor, Tensor, Tensor] = (
-        torch.tensor(points.positions),
-        torch.tensor(innovation, dtype=torch.float64),
-        torch.tensor(error, dtype=torch.float64),
-    )
-    if len(innovation) > NEIGHBOURS:
-        given = merge_points(*given, covariance, MERGED)
-    parts = [
-        analyse_points(*given, part, covariance, neighbours=NEIGHBOURS, block=BLOCK)
-        for part in torch.tensor(targets).split(CELLS)
-    ]
-    increment = torch.cat([part.increment for part in parts]).numpy()
-    variance = torch.cat([part.error_variance for part in parts]).numpy()
-    return mean + increment, np.sqrt(variance)
+        errors = points.error_variance
+    covariance = covariance_of(variable)
+    scale = covariance.variance
+    check_precision(torch.tensor(errors), variable)
+    result = analyse_points(
+        torch.tensor(points.positions), torch.tensor(innovation) / scale**0.5,
+        torch.tensor(errors) / scale, torch.tensor(targets), covariance.scaled(1.0 / scale),
+        error=error,
+    )  # fmt: skip
+    map_ = mean + scale**0.5 * result.increment.numpy()
+    return map_, None if result.error_variance is None else scale * result.error_variance.numpy()
 
 
 def _mean_at(
     places: FloatArray,
-    own_mean: float,
     variable: Mapping[str, Any],
     arrays: Mapping[str, FloatArray],
 ) -> FloatArray:
-    """The prior mean at places (n, 3): that of the points, or the model's, linear between cells."""
+    """The prior mean at places (n, 3), a mean map linear between its cells."""
     name = variable["name"]
-    if variable["mean"] is None:
-        return np.full(len(places), own_mean)
     if f"{name}/mean" not in arrays:
         return np.full(len(places), float(variable["mean"]))
     from scipy.interpolate import RegularGridInterpolator

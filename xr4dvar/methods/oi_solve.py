@@ -2,96 +2,179 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from xr4dvar.covariance import Covariance, Root, Separable, Spherical, Sum, analyse
+from xr4dvar.covariance import TOLERANCE, Covariance, Prior, Separable, Spherical, Sum, analyse
 from xr4dvar.errors import InputError
 from xr4dvar.methods.base import Parameters, Patches, Solver
 from xr4dvar.methods.device import choose_device, one_at_a_time
 from xr4dvar.types import ROLES, FloatArray, Role
 
-__all__ = ["covariance_of", "make_solver", "mean_at", "positions_of"]
+__all__ = [
+    "Places",
+    "analysed",
+    "check_precision",
+    "covariance_of",
+    "errors_of",
+    "is_metric",
+    "make_solver",
+    "mean_at",
+    "periods_of",
+    "places_of",
+    "priors_of",
+]
+
+#: Positions of the cells of a patch along time, y and x.
+Places: TypeAlias = tuple[Tensor, Tensor, Tensor]
+
+log = logging.getLogger("xr4dvar")
+
+#: Patches whose cells differ by less than this share of a spacing have the same prior.
+SAME = 1e-6
+
+#: The smallest error variance over the prior variance that double precision can tell from none.
+LEAST_RATIO = 1e-10
 
 
-def make_solver(parameters: Parameters, device: str, tolerance: float = 1e-5) -> Solver:
-    """Give the function that maps patches with the fitted covariances."""
+def make_solver(parameters: Parameters, device: str) -> Solver:
+    """Give the function that maps patches with the fitted covariances.
+
+    The log warns, with the size, of patches whose map is not as near to the exact one as wanted.
+    """
     place = choose_device(device)
     variables = parameters.settings["variables"]
-    roots: dict[Any, Root] = {}
-
-    def root_of(variable: Mapping[str, Any], positions: tuple[Tensor, Tensor, Tensor]) -> Root:
-        key = (variable["name"], *(p.numpy().tobytes() for p in positions))
-        if key not in roots:
-            if len(roots) > 64:
-                roots.clear()
-            covariance = covariance_of(variable)
-            roots[key] = covariance.root(positions, tolerance=1e-6, device=place)
-        return roots[key]
+    prior_of = priors_of(place)
 
     def solve(patches: Patches) -> FloatArray:
-        result = np.empty(patches.y.shape, np.float32)
+        result = np.empty_like(patches.y)
         for v, variable in enumerate(variables):
-            y = patches.y[:, v]
-            error = variable["error_variance"]
-            errors = None if patches.error_variance is None else patches.error_variance[:, v]
             mean = mean_at(parameters.arrays, variable, patches, v)
-            metric = any(term["metric"] for term in variable["terms"])
-            for members, positions in _alike(patches, metric):
-                innovation = torch.as_tensor(y[members] - mean[members], device=place)
-                variance = error if errors is None else torch.as_tensor(errors[members])
-                with one_at_a_time(place):
-                    analysis = analyse(
-                        innovation,
-                        torch.isfinite(innovation),
-                        root_of(variable, positions),
-                        variance,
-                        tolerance=tolerance,
-                    )
-                result[members, v] = mean[members] + analysis.increment.float().cpu().numpy()
+            with one_at_a_time(place):
+                result[:, v], bound = analysed(patches, variable, mean, prior_of, v)
+            if bound > TOLERANCE:
+                log.warning(
+                    "%s: optimal interpolation did not converge, the map may be wrong by %.2g of "
+                    "the standard deviation of its error (asked for %.2g): the observations are "
+                    "very precise for their density, give a larger error_variance",
+                    variable["name"], bound, TOLERANCE,
+                )  # fmt: skip
         return result
 
     return solve
 
 
+def analysed(
+    patches: Patches,
+    variable: Mapping[str, Any],
+    mean: FloatArray,
+    prior_of: Callable[[Mapping[str, Any], Places], Prior],
+    v: int = 0,
+    **accuracy: Any,
+) -> tuple[FloatArray, float]:
+    """Maps (n, T, Y, X) of a variable, and the largest bound of their errors (see `analyse`).
+
+    The mean is taken off and put back in double precision, and the rest is solved in units of
+    the prior's standard deviation: no offset and no scale costs digits.
+    """
+    innovation = patches.y[:, v].astype(np.float64) - mean
+    errors = errors_of(patches, variable, v)
+    result = np.empty_like(innovation)
+    bound = 0.0
+    for members, places in _alike(patches, is_metric(variable)):
+        prior = prior_of(variable, places)
+        some = torch.as_tensor(innovation[members], device=prior.device)
+        analysis = analyse(
+            some, torch.isfinite(some), prior, errors[members].to(prior.device), **accuracy
+        )
+        result[members] = mean[members] + analysis.increment.cpu().numpy()
+        bound = max(bound, float(analysis.bound.max()))
+    return result, bound
+
+
+def errors_of(patches: Patches, variable: Mapping[str, Any], v: int) -> Tensor:
+    """Observation error variances of a variable, shape (n, T, Y, X), float64.
+
+    Raises
+    ------
+    InputError
+        One is so small beside the prior variance that double precision cannot tell it from 0.
+    """
+    errors = torch.full((), float(variable["error_variance"]), dtype=torch.float64)
+    if patches.error_variance is not None:
+        errors = torch.as_tensor(patches.error_variance[:, v].astype(np.float64))
+    errors = errors.expand(patches.y[:, v].shape)
+    check_precision(errors[torch.as_tensor(np.isfinite(patches.y[:, v]))], variable)
+    return errors
+
+
+def check_precision(errors: Tensor, variable: Mapping[str, Any]) -> None:
+    """Refuse observation error variances that are too small beside the prior variance."""
+    prior = sum(term["variance"] for term in variable["terms"])
+    if len(errors) and float(errors.min()) < LEAST_RATIO * prior:
+        what = (
+            f"the error variance of {variable['name']!r} is {float(errors.min()):g}, less than "
+            f"{LEAST_RATIO:g} of the prior variance, {prior:g}"
+        )
+        raise InputError([(what, f"give at least error_variance={LEAST_RATIO * prior:.1g}")])
+
+
+def priors_of(place: torch.device | str) -> Callable[[Mapping[str, Any], Places], Prior]:
+    """Give the function that makes the prior of a variable at some cells, once for each."""
+    priors: dict[Any, Prior] = {}
+
+    def prior_of(variable: Mapping[str, Any], places: Places) -> Prior:
+        key = (variable["name"], _key(places))
+        if key not in priors:
+            if len(priors) > 64:
+                priors.clear()
+            priors[key] = Prior(covariance_of(variable), places, place)
+        return priors[key]
+
+    return prior_of
+
+
 def covariance_of(variable: Mapping[str, Any]) -> Covariance:
     """The covariance model that settings describe."""
+    closing = periods_of(variable)
+    time, y, x = (closing.get(role) for role in ROLES)
     terms: list[Separable | Spherical] = []
     for term in variable["terms"]:
         variance, family = term["variance"], variable["family"]
         if term["metric"]:
-            terms.append(Spherical((term["time"], term["y"]), family, variance))
+            terms.append(Spherical((term["time"], term["y"]), family, variance, time))
         else:
             lengths = term["time"], term["y"], term["x"]
-            terms.append(Separable(lengths, family, variance, variable["period"]))
+            terms.append(Separable(lengths, family, variance, (time, y, x)))
     return terms[0] if len(terms) == 1 else Sum(terms)
+
+
+def periods_of(variable: Mapping[str, Any]) -> dict[Role, float]:
+    """Periods of the axes that close; files of earlier versions hold that of x alone."""
+    if "periods" in variable:
+        return dict(variable["periods"])
+    return {} if variable.get("period") is None else {"x": variable["period"]}
 
 
 def mean_at(
     arrays: Mapping[str, FloatArray], variable: Mapping[str, Any], patches: Patches, v: int = 0
 ) -> FloatArray:
-    """The prior mean at every cell of the patches, shape (n, T, Y, X)."""
+    """The prior mean at every cell of the patches, shape (n, T, Y, X), float64."""
     name = variable["name"]
     shape = patches.y[:, v].shape
-    if variable["mean"] is None:
-        return np.stack([np.full(shape[1:], _own_mean(y), np.float32) for y in patches.y[:, v]])
     if f"{name}/mean" not in arrays:
-        return np.full(shape, variable["mean"], np.float32)
+        return np.full(shape, float(variable["mean"]))
     rows, columns = (
         _nearest(arrays[f"{name}/mean_{role}"], patches.coordinates, role, shape)
         for role in ("y", "x")
     )
     maps = arrays[f"{name}/mean"][rows[:, :, np.newaxis], columns[:, np.newaxis, :]]
-    return np.broadcast_to(maps[:, np.newaxis], shape).astype(np.float32)
-
-
-def _own_mean(y: FloatArray) -> float:
-    """Mean of what a patch observed; 0 where that is nothing."""
-    return float(np.nanmean(y)) if np.isfinite(y).any() else 0.0
+    return np.broadcast_to(maps[:, np.newaxis], shape).astype(np.float64)
 
 
 def _nearest(
@@ -117,27 +200,40 @@ def _nearest(
     return index
 
 
-def positions_of(patches: Patches, n: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Coordinates of one patch along time, y and x; 0 for an axis that is not there."""
-    time, y, x = (
-        torch.as_tensor(patches.coordinates[role][n], dtype=torch.float64)
-        if role in patches.coordinates
-        else torch.zeros(size, dtype=torch.float64)
-        for role, size in zip(ROLES, patches.y.shape[2:], strict=True)
-    )
+def is_metric(variable: Mapping[str, Any]) -> bool:
+    """Whether lengths of a variable are in km on the sphere."""
+    return any(term["metric"] for term in variable["terms"])
+
+
+def places_of(patches: Patches, n: int, metric: bool) -> Places:
+    """Coordinates of one patch along time, y and x; 0 for an axis that is not there.
+
+    They count from the first cell: only on the sphere does the latitude itself matter.
+    """
+    places = []
+    for role, size in zip(ROLES, patches.y.shape[2:], strict=True):
+        values = np.zeros(size)
+        if role in patches.coordinates:
+            values = patches.coordinates[role][n].astype(np.float64)
+            values = values if metric and role == "y" else values - values[0]
+        places.append(torch.as_tensor(values))
+    time, y, x = places
     return time, y, x
 
 
-def _alike(patches: Patches, metric: bool) -> list[tuple[list[int], tuple[Tensor, Tensor, Tensor]]]:
-    """Group patches whose cells lie the same way to each other, and so share a root.
-
-    Only the latitude's own value matters on the sphere; all else is distances.
-    """
-    groups: dict[bytes, tuple[list[int], tuple[Tensor, Tensor, Tensor]]] = {}
+def _alike(patches: Patches, metric: bool) -> list[tuple[list[int], Places]]:
+    """Group patches whose cells lie the same way to each other, and so share a prior."""
+    groups: dict[Any, tuple[list[int], Places]] = {}
     for n in range(len(patches.y)):
-        time, y, x = positions_of(patches, n)
-        time, y, x = time - time[0], y if metric else y - y[0], x - x[0]
-        positions = (time.round(decimals=7), y.round(decimals=7), x.round(decimals=7))
-        key = b"".join(p.numpy().tobytes() for p in positions)
-        groups.setdefault(key, ([], positions))[0].append(n)
+        places = places_of(patches, n, metric)
+        groups.setdefault(_key(places), ([], places))[0].append(n)
     return list(groups.values())
+
+
+def _key(places: Places) -> tuple[bytes, ...]:
+    """The same for positions that differ by rounding only, whatever the unit of the axis is."""
+    steps = [float(p.diff().min()) if len(p) > 1 else 1.0 for p in places]
+    return tuple(
+        np.rint(p.numpy() / (SAME * step)).astype(np.int64).tobytes()
+        for p, step in zip(places, steps, strict=True)
+    )

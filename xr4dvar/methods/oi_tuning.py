@@ -1,4 +1,4 @@
-"""Tuning the lengths and variances of an optimal interpolation on a block of data."""
+"""Tuning the lengths and variances of an optimal interpolation."""
 
 from __future__ import annotations
 
@@ -9,22 +9,19 @@ from typing import Any
 import numpy as np
 import torch
 
-from xr4dvar.covariance import Separable, analyse_points, draw_samples, most_likely, tune
-from xr4dvar.methods.base import Parameters, Patches
-from xr4dvar.methods.oi_solve import covariance_of, make_solver, mean_at
-from xr4dvar.methods.training_data import Block
+from xr4dvar.covariance import Separable, draw_samples, most_likely, tune
+from xr4dvar.methods.oi_solve import periods_of
+from xr4dvar.methods.oi_trials import Trial
 from xr4dvar.types import ROLES, FloatArray, Role
 
-__all__ = ["likely_covariance", "settings_of", "tuned_covariance"]
+__all__ = ["likely_covariance", "resolved", "settings_of", "tuned_covariance"]
 
 log = logging.getLogger("xr4dvar")
 
-#: Solver tolerance during the search, which needs the order of the scores, not their digits.
-TOLERANCE = 3e-4
-#: Maps that the search makes.
+#: Settings that the search tries.
 EVALUATIONS = 30
-#: Cells at which the error said is compared with the error found.
-CHECKS = 300
+#: The shortest length over the spacing of the cells: shorter ones cannot be told apart.
+RESOLVED = 0.7
 
 
 def likely_covariance(
@@ -46,15 +43,16 @@ def likely_covariance(
     guess : mapping
         First guess of lengths and noise.
     variable : mapping
-        Settings of the variable: its family and period.
+        Settings of the variable: its family and periods.
     scales : int
         Number of covariances.
     generator : numpy.random.Generator
     """
-    spread = float(np.nanmean(anomaly.astype(np.float64) ** 2))
+    spread = float(np.nanmean(anomaly**2))
     time, y, x = (torch.as_tensor(coordinates.get(role, np.zeros(1))) for role in ROLES)
     lengths = guess["time"], guess["y"], guess["x"]
     samples = draw_samples(torch.as_tensor(anomaly), (time, y, x), lengths, generator)
+    periods = periods_of(variable)
     shares = 0.25 ** np.arange(scales)
     factors = [1.0] if scales == 1 else 1.3 * (0.7 / 1.3) ** np.arange(scales)
     start = [
@@ -62,12 +60,19 @@ def likely_covariance(
             (factor * lengths[0], factor * lengths[1], factor * lengths[2]),
             variable["family"],
             float(share * spread / shares.sum()),
-            variable["period"],
+            (periods.get("time"), periods.get("y"), periods.get("x")),
         )
         for factor, share in zip(factors, shares, strict=True)
     ]
-    terms, error = most_likely(samples, start, guess["noise"] * spread)
+    terms, error = most_likely(samples, start, guess["noise"] * spread, resolved(coordinates))
     return settings_of(terms, error)
+
+
+def resolved(coordinates: Mapping[Role, FloatArray]) -> tuple[float, float, float]:
+    """The shortest lengths along time, y and x that data on these cells can tell; 0 along none."""
+    axes = (coordinates.get(role, np.zeros(1)) for role in ROLES)
+    time, y, x = (RESOLVED * float(np.diff(a).min()) if len(a) > 1 else 0.0 for a in axes)
+    return time, y, x
 
 
 def settings_of(terms: Sequence[Separable], error_variance: float) -> dict[str, Any]:
@@ -86,48 +91,62 @@ def settings_of(terms: Sequence[Separable], error_variance: float) -> dict[str, 
 
 
 def tuned_covariance(
-    block: Block,
+    trial: Trial | None,
     variable: Mapping[str, Any],
-    arrays: Mapping[str, FloatArray],
+    shortest: Sequence[float],
+    spread: float,
     *,
     noisy: bool,
 ) -> dict[str, Any]:
     """Change lengths, noise and the weight of the short scales till maps come near a target.
 
+    Then scale all variances so that the predicted error is the one found: maps stay as they are.
+
     Parameters
     ----------
-    block : Block
-        Of one variable: what is shown, and the truth or what was hidden.
+    trial : Trial or None
+        What maps are made from and held against; None where there is too little of it.
     variable : mapping
         Settings of the variable, with the covariance to start from.
-    arrays : mapping
-        Its mean map, if any.
+    shortest : sequence of float
+        The shortest lengths along time, y and x; 0 along an axis that is not there.
+    spread : float
+        Variance of the data about their mean.
     noisy : bool
         Whether the target has the error of the observations.
     """
-    shown = Patches(block.y[np.newaxis], {r: c[np.newaxis] for r, c in block.coordinates.items()})
-
-    def mapped(settings: dict[str, Any]) -> FloatArray:
-        parameters = Parameters({"variables": [{**variable, **settings}]}, arrays)
-        solve = make_solver(parameters, "cpu", tolerance=TOLERANCE)
-        maps: FloatArray = solve(shown)[0]
-        return maps
+    if trial is None:
+        log.warning(
+            "%s: too few observations to hide some of them: lengths and variances are those that "
+            "make the observations most likely, not tuned on maps", variable["name"],
+        )  # fmt: skip
+        return _no_less_than(spread, variable)
 
     def rmse(factors: dict[str, float]) -> float:
-        error = mapped(_changed(variable, factors)) - block.target
-        return float(np.sqrt(np.nanmean(error**2, dtype=np.float64)))
+        settings = {**variable, **_changed(variable, factors)}
+        return float(np.sqrt(np.mean(trial.errors(settings) ** 2)))
 
     names = ["noise"]
-    names += ["time"] if len(block.coordinates.get("time", ())) > 1 else []
-    names += ["space"] if any(len(block.coordinates.get(r, ())) > 1 for r in ("y", "x")) else []
+    names += ["time"] if shortest[0] else []
+    names += ["space"] if shortest[1] or shortest[2] else []
     names += ["short"] if len(variable["terms"]) > 1 else []
-    best = tune(rmse, dict.fromkeys(names, 1.0), max_evaluations=EVALUATIONS)
-    settings = _changed(variable, best.parameters)
-    error = mapped(settings) - block.target
-    mean = mean_at(arrays, variable, shown)[0]
-    settings = _calibrated({**variable, **settings}, block, mean, error, noisy=noisy)
+    start, bounds = dict.fromkeys(names, 1.0), _bounds(variable, shortest)
+    best = tune(rmse, start, bounds=bounds, max_evaluations=EVALUATIONS)
+    settings = {**variable, **_changed(variable, best.parameters)}
+    settings |= _scaled(settings, trial.calibration(settings, noisy=noisy))
     log.info("%s: rmse %.4g with %s", variable["name"], best.score, settings)
-    return settings
+    return _no_less_than(spread, settings)
+
+
+def _bounds(
+    variable: Mapping[str, Any], shortest: Sequence[float]
+) -> dict[str, tuple[float, float]]:
+    """Limits of the factors: no length shorter than the cells resolve, noise as low as it gets."""
+    own = [min(term[role] for term in variable["terms"]) for role in ROLES]
+    time, y, x = (least / length for least, length in zip(shortest, own, strict=True))
+    lows = {"time": time, "space": max(y, x)}
+    bounds = {name: (min(1.0, max(1 / 30, low)), 30.0) for name, low in lows.items()}
+    return {**bounds, "noise": (1e-4, 30.0)}
 
 
 def _changed(variable: Mapping[str, Any], factors: Mapping[str, float]) -> dict[str, Any]:
@@ -146,29 +165,16 @@ def _changed(variable: Mapping[str, Any], factors: Mapping[str, float]) -> dict[
     return {"terms": terms, "error_variance": factors["noise"] * variable["error_variance"]}
 
 
-def _calibrated(
-    variable: Mapping[str, Any], block: Block, mean: FloatArray, error: FloatArray, *, noisy: bool
-) -> dict[str, Any]:
-    """Scale all variances so that the error said is the error found; the maps stay as they are."""
-    places = np.argwhere(np.isfinite(error[0]) & np.isfinite(block.target[0]))
-    seen = np.argwhere(np.isfinite(block.y[0]))
-    if not len(places) or not len(seen):
-        return {name: variable[name] for name in ("terms", "error_variance")}
-    places = places[:: max(1, len(places) // CHECKS)]
-    said = analyse_points(
-        _points(seen, block.coordinates),
-        torch.as_tensor(block.y[0][tuple(seen.T)] - mean[tuple(seen.T)]),
-        variable["error_variance"],
-        _points(places, block.coordinates),
-        covariance_of(variable),
-    ).error_variance
-    expected = float(said.mean()) + (variable["error_variance"] if noisy else 0.0)
-    scale = float(np.square(error[0][tuple(places.T)], dtype=np.float64).mean()) / expected
-    terms = [{**term, "variance": scale * term["variance"]} for term in variable["terms"]]
-    return {"terms": terms, "error_variance": scale * variable["error_variance"]}
+def _no_less_than(spread: float, variable: Mapping[str, Any]) -> dict[str, Any]:
+    """Scale all variances so that those of prior and error add up to that of the data, or more.
+
+    Hidden cells mostly lie near observations, and may all be easy ones: they say nothing of the
+    error far from all observations, which is that of the prior.
+    """
+    total = sum(term["variance"] for term in variable["terms"]) + variable["error_variance"]
+    return _scaled(variable, max(1.0, spread / total))
 
 
-def _points(index: np.ndarray, coordinates: Mapping[Role, FloatArray]) -> torch.Tensor:
-    """Positions (n, 3) of cells (n, 3)."""
-    axes = (coordinates.get(role, np.zeros(1)) for role in ROLES)
-    return torch.as_tensor(np.stack([a[i] for a, i in zip(axes, index.T, strict=True)], -1))
+def _scaled(variable: Mapping[str, Any], factor: float) -> dict[str, Any]:
+    terms = [{**term, "variance": factor * term["variance"]} for term in variable["terms"]]
+    return {"terms": terms, "error_variance": factor * variable["error_variance"]}

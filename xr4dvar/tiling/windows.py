@@ -10,6 +10,10 @@ import numpy.typing as npt
 
 from xr4dvar.errors import InputError
 
+#: Weight of the margin of a window: nothing beside that of another window, but not zero, so that
+#: it is undone at the edges of the axis, where there is no other.
+NEGLIGIBLE = 1e-9
+
 Float64Array: TypeAlias = npt.NDArray[np.float64]
 
 
@@ -52,6 +56,8 @@ class Windows:
     periodic : bool, default: False
         The axis closes on itself (longitude round the globe): windows go on past the last cell
         with the first one. Otherwise the last window is moved back so that it ends at the edge.
+    margin : int, default: 0
+        Cells at both ends of a window that count for nothing where another window covers them.
 
     Raises
     ------
@@ -74,9 +80,13 @@ class Windows:
     patch: int
     stride: int
     periodic: bool = False
+    margin: int = 0
 
     def __post_init__(self) -> None:
         problems = window_problems(self.size, self.patch, self.stride)
+        if not 0 <= 2 * self.margin <= max(0, self.patch - self.stride):
+            what = f"the margin ({self.margin}) is negative or over half of the overlap"
+            problems.append((what, f"use at most {(self.patch - self.stride) // 2}"))
         if problems:
             raise InputError(problems)
 
@@ -99,20 +109,22 @@ class Windows:
     def weight(self) -> Float64Array:
         """Weight of each cell of a window, shape (patch,), all > 0.
 
-        Flat in the core, with a Hann ramp over the overlap on either side. On a regular stride
-        with at most half of the patch overlapping, neighbours add up to one, and the blend has
-        no kink that a gradient (a geostrophic velocity) would show.
+        Flat in the core, with a Hann ramp over the overlap on either side, less the margins. On
+        a regular stride with at most half of the patch overlapping, neighbours add up to one, and
+        the blend has no kink that a gradient (a geostrophic velocity) would show.
         """
         # Border windows need no taper on their outer side. They keep the common shape all the
         # same: the division by `weight_sum` undoes it there exactly (a lone window has share
         # w / w = 1), and one vector an axis serves every patch.
-        ramp = min(self.patch - self.stride, self.patch // 2)
+        ramp = min(self.patch - self.stride - 2 * self.margin, self.patch // 2 - self.margin)
         weight = np.ones(self.patch)
         if self.n_windows > 1:
             # k / (ramp + 1) with k = 1 ... ramp leaves out the zero: every cell counts
             rise = np.sin(0.5 * np.pi * np.arange(1, ramp + 1) / (ramp + 1)) ** 2
-            weight[:ramp] = rise
-            weight[self.patch - ramp :] = rise[::-1]
+            inner = weight[self.margin : self.patch - self.margin]
+            inner[:ramp] = rise
+            inner[len(inner) - ramp :] = rise[::-1]
+            weight[: self.margin] = weight[self.patch - self.margin :] = NEGLIGIBLE
         return weight
 
     @property
