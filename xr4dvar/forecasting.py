@@ -11,6 +11,7 @@ from xr4dvar.arguments import check_count
 from xr4dvar.errors import InputError, Problems
 from xr4dvar.inputs import read_inputs
 from xr4dvar.labels import Grid
+from xr4dvar.labels.later_times import later_times
 from xr4dvar.methods import Method
 from xr4dvar.model import Model
 from xr4dvar.reconstruction import reconstruct
@@ -43,11 +44,12 @@ def forecast(
     Parameters
     ----------
     obs : DataArray or Dataset
-        Observations up to now, on an evenly spaced time axis.
+        Observations up to now, at times that are evenly spaced, a whole number of months or
+        years apart (in any calendar), or of a frequency that `xarray.infer_freq` knows.
     model : Model or Method
         See `reconstruct`.
     steps : int
-        How many times, in steps of the time axis.
+        How many times, in steps of the time axis: months after months, years after years.
     mask : DataArray of bool, optional
         Cells that are wanted, the same at all times.
     error, ensemble, seed, dims, periodic, batch_size, device, progress
@@ -61,7 +63,7 @@ def forecast(
     Raises
     ------
     InputError
-        There is no even time axis to go on with, or as in `reconstruct`.
+        There is no time axis, or its values do not tell the next ones, or as in `reconstruct`.
 
     Examples
     --------
@@ -76,7 +78,7 @@ def forecast(
     check_count("steps", steps, problems)
     inputs, _ = read_inputs(obs, {}, mask=mask, dims=dims, periodic=periodic, problems=problems)
     time = _time_axis(inputs.grid, mask, problems)
-    longer = obs.reindex({time: _longer(obs[time], steps)})
+    longer = _longer(obs, time, inputs.grid["time"].name, steps, problems)
     maps = reconstruct(
         longer,
         model,
@@ -94,28 +96,31 @@ def forecast(
 
 
 def _time_axis(grid: Grid, mask: xr.DataArray | None, problems: Problems) -> str:
-    """Name of a time axis that can be gone on with."""
+    """Dimension of a time axis that can be gone on with."""
     if "time" not in grid.roles or grid["time"].size < 2:
         problems.add("there is no time axis to go on with", "name it, dims={'time': ...}")
         raise InputError(problems.found)
-    time = grid["time"]
-    if not time.uniform:
-        what = f"{time.name!r} is not evenly spaced: the next times cannot be told"
-        problems.add(what, f"put the observations on an even axis, obs.reindex({time.name}=...)")
-    if time.descending:
-        problems.add(f"{time.name!r} runs backwards", f"obs.sortby({time.name!r})")
-    if mask is not None and time.name in mask.dims:
+    dim = grid.axes.dim("time")
+    if grid["time"].descending:
+        problems.add(f"{grid['time'].name!r} runs backwards", f"obs.sortby({grid['time'].name!r})")
+    if mask is not None and dim in mask.dims:
         problems.add("mask changes in time", "give one that holds at later times too")
     problems.raise_if_any()
-    return time.name
+    return dim
 
 
-def _longer(time: xr.DataArray, steps: int) -> xr.DataArray:
-    """The coordinate and the times after it, of the same kind: dates, durations or numbers."""
-    values = time.to_numpy()
-    step = (values[-1] - values[0]) / (len(values) - 1)
-    ahead = np.array([values[-1] + n * step for n in range(1, steps + 1)])
-    if values.dtype.kind in "iu":
-        ahead = ahead.round()
-    both = np.concatenate([values, ahead.astype(values.dtype)])
-    return xr.DataArray(both, dims=time.dims, attrs=time.attrs)
+def _longer(obs: Labelled, dim: str, name: str, steps: int, problems: Problems) -> Labelled:
+    """Add times without observations; `name` is the coordinate that places them.
+
+    It may lie along a dimension of another name, with a coordinate of its own or none at all.
+    """
+    coords = {
+        label: (dim, np.concatenate([obs[label].to_numpy(), later]), obs[label].attrs)
+        for label in dict.fromkeys([name, dim])
+        if label in obs.coords and (later := later_times(obs[label], steps, problems)).size
+    }
+    problems.raise_if_any()
+    size = obs.sizes[dim]
+    numbered = obs.drop_vars(dim, errors="ignore").assign_coords({dim: np.arange(size)})
+    longer = numbered.reindex({dim: np.arange(size + steps)}).drop_vars(dim)
+    return longer.assign_coords(coords)
