@@ -8,7 +8,7 @@ from xr4dvar.labels.checks import Summary, check_values, summarise
 from xr4dvar.labels.coordinates import Coordinate
 from xr4dvar.labels.curvilinear import EARTH_RADIUS_KM, great_circle_km
 from xr4dvar.labels.grid import Grid, make_grid
-from xr4dvar.labels.masks import check_domain, domain_field, mask
+from xr4dvar.labels.masks import check_domain, domain_field, mask, observed
 from xr4dvar.labels.normalisation import Normalisation
 from xr4dvar.labels.points import point_positions, target_grid
 from xr4dvar.labels.provenance import annotate
@@ -53,6 +53,7 @@ __all__ = [
     "make_grid",
     "mask",
     "named_arrays",
+    "observed",
     "parse_length",
     "point_positions",
     "summarise",
