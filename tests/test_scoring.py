@@ -227,6 +227,69 @@ def test_area_needs_latitudes(maps: xr.DataArray, truth: xr.DataArray) -> None:
         score(*renamed, weights="area")
 
 
+@pytest.mark.parametrize("change", ["units", "row by units", "radians", "dims", "2-D"])
+def test_area_finds_the_latitudes_that_reconstruct_finds(
+    maps: xr.DataArray, truth: xr.DataArray, change: str
+) -> None:
+    expected = score(maps, truth, weights="area").rmse.item()
+    degrees = truth.lat.values
+    fields, dims = [maps.rename(lat="row"), truth.rename(lat="row")], None
+    attrs = {"units": "degrees_north"}
+    if change == "units":
+        fields = [field.rename(row="y").drop_attrs() for field in fields]
+        fields = [field.assign_coords(y=("y", degrees, attrs)) for field in fields]
+    elif change == "radians":
+        attrs = {"units": "radian", "standard_name": "latitude"}
+        fields = [field.assign_coords(row=("row", np.deg2rad(degrees), attrs)) for field in fields]
+    elif change == "dims":  # two latitudes along one dimension: the one that is named
+        fields = [
+            field.assign_coords(row=np.arange(9), a=("row", degrees, attrs)) for field in fields
+        ]
+        dims = {"time": "time", "lat": "a", "lon": "lon"}
+    elif change == "2-D":
+        fields = [
+            field.drop_vars(["row", "lon"]).assign_coords(
+                nav_lat=field.row * xr.ones_like(field.lon), nav_lon=field.lon + 0 * field.row
+            )
+            for field in fields
+        ]
+        fields = [field.drop_vars(["row", "lon"]) for field in fields]
+    found = score(*fields, weights="area", metrics="rmse", dims=dims).rmse.item()
+    assert found == pytest.approx(expected, rel=1e-12)
+
+
+def test_area_of_uneven_latitudes(maps: xr.DataArray, truth: xr.DataArray) -> None:
+    """Each latitude stands for the points of the sphere that are nearest to it."""
+    latitudes = np.array([10, 11, 15, 16, 40, 44, 60, 61, 65.0])
+    points = np.arange(9.5, 67.0, 1e-3) + 5e-4
+    nearest = np.abs(points[:, None] - latitudes).argmin(1)
+    area = np.bincount(nearest, np.cos(np.deg2rad(points)))
+    fields = [field.assign_coords(lat=latitudes) for field in (maps, truth)]
+    for order in (slice(None), slice(None, None, -1)):
+        one, other = (field.isel(lat=order) for field in fields)
+        weights = xr.DataArray(area[order], dims="lat", coords={"lat": latitudes[order]})
+        found = score(one, other, weights="area", metrics="rmse").rmse.item()
+        expected = score(one, other, weights=weights, metrics="rmse").rmse.item()
+        assert found == pytest.approx(expected, rel=1e-6)
+
+
+def test_area_of_what_is_no_latitude_is_refused(maps: xr.DataArray, truth: xr.DataArray) -> None:
+    angles = {
+        "y": ("y", 0.01 * np.arange(9), {"units": "rad"}),
+        "x": ("x", 0.01 * np.arange(18), {"units": "rad"}),
+    }
+    for axis in "yx":
+        angles[axis][2]["standard_name"] = f"projection_{axis}_coordinate"
+    metres = {"y": ("y", 1e4 * np.arange(9), {"units": "m"})}
+    for coords in (angles, metres):
+        fields = [
+            field.rename(lat="y", lon="x").drop_vars(["y", "x"]).assign_coords(coords)
+            for field in (maps, truth)
+        ]
+        with pytest.raises(InputError, match=r"'y' is not known to be one.*degrees_north"):
+            score(*fields, weights="area", metrics="rmse")
+
+
 def linear_in_time(observed: np.ndarray) -> np.ndarray:
     """Interpolate each cell in time, then give cells never seen their nearest neighbour's value."""
     from scipy.ndimage import distance_transform_edt

@@ -64,8 +64,9 @@ def score(
         Dimensions to score over. Default: those of time, latitude and longitude, so that members
         are scored one by one; ``...`` is all; ``dim=("lat", "lon")`` gives a score a day.
     weights : DataArray or "area", optional
-        Weights of the cells, not negative; "area" is the cosine of latitude. The spectral scores
-        take no weights.
+        Weights of the cells, not negative; "area" is that of cells of even longitude between the
+        middles of latitudes, or the cosine of a 2-D latitude, where the y axis is a latitude as
+        `reconstruct` finds it. The spectral scores take no weights.
     mask : DataArray of bool, optional
         True where cells count. Cells left out are gaps, and spectral scores need complete
         fields: to score a part of the domain, select it with ``.sel`` first.
@@ -136,7 +137,7 @@ def score(
     checks.check_fields(reconstruction, truth, grid.axes, problems)
     if mask is not None:
         checks.check_mask(mask, reconstruction, problems)
-    cell_weights = checks.resolve_weights(weights, reconstruction, problems)
+    cell_weights = checks.resolve_weights(weights, reconstruction, grid, problems)
     over = _dimensions(dim, grid, reconstruction, problems)
     is_ensemble = _MEMBER in reconstruction.dims and _MEMBER not in truth.dims
     names = _names(metrics, is_ensemble, problems)
