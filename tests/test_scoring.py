@@ -172,6 +172,54 @@ def test_variables_are_stacked(maps: xr.DataArray, truth: xr.DataArray) -> None:
     assert result.mu.attrs["units"] == "1"
 
 
+def reasons(result: xr.Dataset) -> dict[str, str]:
+    lines = result.attrs.get("not_scored", "").splitlines()
+    return dict(line.split(": ", 1) for line in lines)
+
+
+@pytest.mark.parametrize("chunks", [None, {"time": 4}])
+def test_spectral_scores_of_sparse_cells_say_why_they_are_missing(
+    maps: xr.DataArray, truth: xr.DataArray, chunks: dict[str, int] | None
+) -> None:
+    hidden = truth.where(np.random.default_rng(2).random(truth.shape) < 0.1)
+    missing = int(hidden.isnull().sum())
+    result = score(maps if chunks is None else maps.chunk(chunks), hidden)
+    why = reasons(result)
+    assert list(why) == ["lambda_x", "lambda_t"]
+    for name, text in why.items():
+        assert np.isnan(float(result[name]))
+        assert f"need complete fields and truth has {missing} missing values" in text
+    box = eval(why["lambda_x"].rpartition("as with ")[2], {"truth": truth})
+    assert box.sizes["lon"] == 9  # the advice can be followed
+    assert np.isfinite(float(result.rmse))
+
+
+def test_what_is_not_resolved_says_so(maps: xr.DataArray, truth: xr.DataArray) -> None:
+    why = reasons(score(-truth, truth))
+    assert list(why) == ["lambda_x", "lambda_t"]
+    assert all("none is resolved" in text for text in why.values())
+    assert reasons(score(maps, truth)) == {}
+
+
+def test_scores_of_nothing_say_why_they_are_nan(maps: xr.DataArray, truth: xr.DataArray) -> None:
+    never = score(maps, truth.where(False), metrics=("rmse", "r_score"))
+    assert list(reasons(never)) == ["rmse", "r_score"]
+    assert all("no cell has a value in both fields" in text for text in reasons(never).values())
+    flat = score(maps, truth * 0 + 1, metrics=("rmse", "r_score"))
+    assert list(reasons(flat)) == ["r_score"]
+    assert "the truth is constant" in flat.attrs["not_scored"]
+
+
+def test_reasons_of_each_variable(maps: xr.DataArray, truth: xr.DataArray) -> None:
+    fields = xr.Dataset({"full": maps, "sparse": maps})
+    result = score(fields, xr.Dataset({"full": truth, "sparse": truth.where(truth > 0)}))
+    lines = result.attrs["not_scored"].splitlines()
+    assert [line.split(": ")[:2] for line in lines] == [
+        ["sparse", "lambda_x"],
+        ["sparse", "lambda_t"],
+    ]
+
+
 BAD: dict[str, tuple[Callable[[xr.DataArray], xr.DataArray], dict[str, Any], str]] = {
     "other labels": (lambda t: t.assign_coords(lon=t.lon + 0.3), {}, "interp_like"),
     "longer truth": (

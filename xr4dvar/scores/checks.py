@@ -79,10 +79,12 @@ def check_complete(fields: dict[str, xr.DataArray], names: list[str], problems: 
     """Check for gaps where spectra are asked for; dask fields are not looked at."""
     for label, field in fields.items():
         if field.chunks is None and (missing := int(field.isnull().sum())):
+            dim, size = str(field.dims[-1]), field.shape[-1]
             problems.add(
                 f"{' and '.join(names)} need complete fields and {label} has {missing} missing "
                 "values",
-                f"score a box without gaps, as with {label}.sel(lon=slice(-64, -56))",
+                "score a box without gaps, chosen in all fields, as with "
+                f"{label}.isel({dim}=slice({size // 4}, {3 * size // 4}))",
             )
 
 
