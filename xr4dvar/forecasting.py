@@ -78,9 +78,9 @@ def forecast(
     check_count("steps", steps, problems)
     inputs, _ = read_inputs(obs, {}, mask=mask, dims=dims, periodic=periodic, problems=problems)
     time = _time_axis(inputs.grid, mask, problems)
-    longer = _longer(obs, time, inputs.grid["time"].name, steps, problems)
+    coords = _longer_coords(obs, time, inputs.grid["time"].name, steps, problems)
     maps = reconstruct(
-        longer,
+        _longer(obs, time, coords, steps),
         model,
         mask=mask,
         error=error,
@@ -109,17 +109,24 @@ def _time_axis(grid: Grid, mask: xr.DataArray | None, problems: Problems) -> str
     return dim
 
 
-def _longer(obs: Labelled, dim: str, name: str, steps: int, problems: Problems) -> Labelled:
-    """Add times without observations; `name` is the coordinate that places them.
+def _longer_coords(
+    obs: Labelled, dim: str, name: str, steps: int, problems: Problems
+) -> dict[str, xr.Variable]:
+    """Coordinates of the longer axis: that of the times, and the labels of its dimension.
 
-    It may lie along a dimension of another name, with a coordinate of its own or none at all.
+    The two may be one, or the dimension has labels of its own, or none at all.
     """
     coords = {
-        label: (dim, np.concatenate([obs[label].to_numpy(), later]), obs[label].attrs)
+        label: xr.Variable(dim, np.concatenate([obs[label].to_numpy(), later]), obs[label].attrs)
         for label in dict.fromkeys([name, dim])
         if label in obs.coords and (later := later_times(obs[label], steps, problems)).size
     }
     problems.raise_if_any()
+    return coords
+
+
+def _longer(obs: Labelled, dim: str, coords: dict[str, xr.Variable], steps: int) -> Labelled:
+    """Add times without observations."""
     size = obs.sizes[dim]
     numbered = obs.drop_vars(dim, errors="ignore").assign_coords({dim: np.arange(size)})
     longer = numbered.reindex({dim: np.arange(size + steps)}).drop_vars(dim)
