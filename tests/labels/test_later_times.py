@@ -67,6 +67,13 @@ def test_any_day_of_the_month() -> None:
     assert text(ahead(leap, 2), "D") == ["2008-02-29", "2012-02-29"]
 
 
+@pytest.mark.parametrize("frequency", ["QS-DEC", "10YS", "6MS"])
+def test_middles_of_longer_periods(frequency: str) -> None:
+    edges = xr.date_range("1699-12-01", periods=17, freq=frequency, use_cftime=True)
+    middles = edges.values[:-1] + (edges.values[1:] - edges.values[:-1]) // 2
+    np.testing.assert_array_equal(ahead(middles[:12], 4), middles[12:])
+
+
 def test_middles_of_months_and_years() -> None:
     """As models write them: 16 January at noon, 15 February at midnight or noon, ..."""
     edges = xr.date_range("1999-01-01", periods=49, freq="MS").values

@@ -13,6 +13,7 @@ __all__ = ["by_frequency", "by_months", "month_numbers"]
 
 #: datetime64 of any unit, or cftime; cftime has no types of its own.
 Dates = npt.NDArray[Any]
+Months = npt.NDArray[np.int64]
 
 
 def by_months(values: Dates, steps: int) -> list[Dates]:
@@ -40,11 +41,11 @@ def by_months(values: Dates, steps: int) -> list[Dates]:
     """
     months = month_numbers(values)
     apart = np.unique(np.diff(months))
-    if apart.size != 1 or apart[0] < 1:
-        return []
-    later = months[-1] + apart[0] * np.arange(1, steps + 1)
-    found = [_on_last_day(values, months, later), _on_same_day(values, months, later)]
-    found += [_in_middle(values, months, later, int(apart[0]), back) for back in range(apart[0])]
+    found: list[Dates | None] = []
+    if apart.size == 1 and apart[0] > 0:
+        later = months[-1] + apart[0] * np.arange(1, steps + 1)
+        found = [_on_last_day(values, months, later), _on_same_day(values, months, later)]
+    found += _in_middle(values, months, steps)
     return [dates for dates in found if dates is not None]
 
 
@@ -66,14 +67,14 @@ def by_frequency(time: xr.DataArray, steps: int) -> list[Dates]:
     return [] if frequency is None else [dates.values[1:].astype(time.dtype)]
 
 
-def month_numbers(values: Dates) -> npt.NDArray[np.int64]:
+def month_numbers(values: Dates) -> Months:
     """Months since the start of year 0."""
     if values.dtype == object:
         return np.array([12 * date.year + date.month - 1 for date in values], np.int64)
     return values.astype("M8[M]").astype(np.int64) + 12 * 1970
 
 
-def _starts(months: npt.NDArray[np.int64], like: Dates) -> Dates:
+def _starts(months: Months, like: Dates) -> Dates:
     """First moments of months, as dates of the kind of others."""
     if like.dtype != object:
         return (months - 12 * 1970).astype("M8[M]").astype(like.dtype)
@@ -81,24 +82,20 @@ def _starts(months: npt.NDArray[np.int64], like: Dates) -> Dates:
     return np.array([midnight.replace(year=n // 12, month=n % 12 + 1) for n in months.tolist()])
 
 
-def _on_last_day(
-    values: Dates, months: npt.NDArray[np.int64], later: npt.NDArray[np.int64]
-) -> Dates | None:
+def _on_last_day(values: Dates, months: Months, later: Months) -> Dates | None:
     left = _starts(months + 1, values) - values
     if (left != left[0]).any() or left[0] > _day(values):
         return None
     return np.asarray(_starts(later + 1, values) - left[0])
 
 
-def _on_same_day(
-    values: Dates, months: npt.NDArray[np.int64], later: npt.NDArray[np.int64]
-) -> Dates | None:
+def _on_same_day(values: Dates, months: Months, later: Months) -> Dates | None:
     day = _day(values)
     since = values - _starts(months, values)
     clock = since % day
     number = (since // day).max()
 
-    def days(month: npt.NDArray[np.int64]) -> Any:
+    def days(month: Months) -> Any:
         length = (_starts(month + 1, values) - _starts(month, values)) // day
         return np.minimum(number, length - 1) * day
 
@@ -107,19 +104,18 @@ def _on_same_day(
     return np.asarray(_starts(later, values) + days(later) + clock[0])
 
 
-def _in_middle(
-    values: Dates,
-    months: npt.NDArray[np.int64],
-    later: npt.NDArray[np.int64],
-    apart: int,
-    back: int,
-) -> Dates | None:
-    """Middles of `apart` months that start `back` months before that of the date."""
-    first, last = (_starts(months - back + n, values) for n in (0, apart))
-    if (values - first != last - values).any():
-        return None
-    first, last = (_starts(later - back + n, values) for n in (0, apart))
-    return np.asarray(first + (last - first) // 2)
+def _in_middle(values: Dates, months: Months, steps: int) -> list[Dates]:
+    """Middles of periods of so many months as the dates are apart, whatever month they lie in."""
+    last = values.size - 1
+    apart = int(np.round((months[-1] - months[0]) / last))
+    found = []
+    # half of the period lies before its middle: so many whole months, or one fewer
+    for back in range(max(apart // 2 - 1, 0), apart // 2 + 1) if apart else ():
+        edges = _starts(months[0] - back + apart * np.arange(last + steps + 2), values)
+        middles = edges[:-1] + (edges[1:] - edges[:-1]) // 2
+        if (middles[: last + 1] == values).all():
+            found.append(np.asarray(middles[last + 1 :]))
+    return found
 
 
 def _day(values: Dates) -> Any:

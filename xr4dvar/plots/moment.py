@@ -127,7 +127,9 @@ def _text(label: xr.DataArray) -> str:
         return str(np.datetime_as_string(value, unit="auto"))
     if label.dtype.kind == "m":
         return str(_timedelta(value))
-    return str(value.isoformat()) if label.dtype == object else f"{value:.12g}"
+    if label.dtype.kind in "iuf":
+        return f"{value:.12g}"
+    return str(value.isoformat()) if hasattr(value, "isoformat") else str(value)
 
 
 def _timedelta(value: np.timedelta64) -> Any:
