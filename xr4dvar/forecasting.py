@@ -76,7 +76,8 @@ def forecast(
     """
     problems = Problems()
     check_count("steps", steps, problems)
-    inputs, _ = read_inputs(obs, {}, mask=mask, dims=dims, periodic=periodic, problems=problems)
+    # the mask is checked by `reconstruct`, on the longer axis
+    inputs, _ = read_inputs(obs, {}, mask=None, dims=dims, periodic=periodic, problems=problems)
     time = _time_axis(inputs.grid, mask, problems)
     coords = _longer_coords(obs, time, inputs.grid["time"].name, steps, problems)
     maps = reconstruct(
@@ -103,7 +104,7 @@ def _time_axis(grid: Grid, mask: xr.DataArray | None, problems: Problems) -> str
     dim = grid.axes.dim("time")
     if grid["time"].descending:
         problems.add(f"{grid['time'].name!r} runs backwards", f"obs.sortby({grid['time'].name!r})")
-    if mask is not None and dim in mask.dims:
+    if isinstance(mask, xr.DataArray) and dim in mask.dims:
         problems.add("mask changes in time", "give one that holds at later times too")
     problems.raise_if_any()
     return dim
