@@ -96,7 +96,7 @@ def test_completion_shows_the_verbs_and_nothing_else(obs: xr.DataArray) -> None:
 
 
 def test_the_usual_verbs_are_there() -> None:
-    assert {"fit", "mask", "plan", "reconstruct", "score"} <= set(VERBS)
+    assert {"fit", "observed", "plan", "reconstruct", "score"} <= set(VERBS)
 
 
 def test_chain_stays_lazy_until_asked(obs: xr.DataArray, truth: xr.DataArray) -> None:
@@ -126,7 +126,7 @@ def test_dataset_of_several_variables(obs: xr.DataArray, truth: xr.DataArray) ->
     xr.testing.assert_allclose(maps.v, both.v.fourdvar.reconstruct(OI), rtol=1e-5)
     scores = maps.fourdvar.score(truths, metrics="rmse")
     assert scores.variable.values.tolist() == ["u", "v"]
-    assert set(both.fourdvar.mask().data_vars) == {"u", "v"}
+    assert set(both.fourdvar.observed().data_vars) == {"u", "v"}
     assert both.fourdvar.plan(OI).model_calls == 1
 
 
@@ -139,9 +139,9 @@ def test_nothing_is_cached(obs: xr.DataArray, truth: xr.DataArray) -> None:
 
 
 def test_changes_of_the_object_are_seen(obs: xr.DataArray) -> None:
-    before = obs.fourdvar.mask().sum()
+    before = obs.fourdvar.observed().sum()
     obs[0] = np.nan
-    assert obs.fourdvar.mask().sum() < before
+    assert obs.fourdvar.observed().sum() < before
 
 
 @pytest.mark.parametrize("kind", ["DataArray", "Dataset"])

@@ -130,3 +130,45 @@ def test_times_without_a_coordinate_are_counted_on():
 def test_a_mask_that_changes_along_the_dimension_is_refused():
     with pytest.raises(xv.InputError, match="mask changes in time"):
         wrf_obs().fourdvar.forecast(xv.LinearInterpolation(), 2, mask=wrf_obs().notnull(), dims=WRF)
+
+
+LINEAR = xv.LinearInterpolation()
+
+
+@pytest.mark.parametrize("chunks", [None, {"window": 1}])
+@pytest.mark.parametrize("kind", ["DataArray", "Dataset"])
+def test_years_and_months_go_on(chunks, kind):
+    for frequency in ("YS", "MS"):
+        whole = xr.date_range("1981-01-01", periods=44, freq=frequency)
+        obs = obs_at(whole[:40]).rename("a")
+        obs = obs if chunks is None else obs.chunk(chunks)
+        found = (obs if kind == "DataArray" else obs.to_dataset()).fourdvar.forecast(LINEAR, 4)
+        assert found.indexes["time"].equals(whole[40:])
+
+
+def test_seconds_are_not_cut_off():
+    time = np.datetime64("2020-01-01", "s") + (1005 * np.arange(80) + 5) // 10
+    ahead = obs_at(time[:41]).fourdvar.forecast(LINEAR, 39)
+    assert ahead.time.values[-1] == time[-1]
+
+
+def test_time_along_a_dimension_of_another_name():
+    """As WRF writes it: the dimension is Time, the dates are XTIME, and Time has no labels."""
+    whole = xr.date_range("2020-01-01", periods=12, freq="6h")
+    obs = obs_at(whole[:8]).rename(time="Time").drop_vars("Time")
+    obs = obs.assign_coords(XTIME=("Time", whole[:8], {"long_name": "valid at"}))
+    ahead = obs.fourdvar.forecast(LINEAR, 4)
+    np.testing.assert_array_equal(ahead.XTIME, whole[8:])
+    assert ahead.XTIME.attrs == {"long_name": "valid at"}
+    assert "Time" not in ahead.coords
+    numbered = obs.assign_coords(Time=np.arange(8)).fourdvar.forecast(LINEAR, 4)
+    np.testing.assert_array_equal(numbered.XTIME, whole[8:])
+    assert numbered.Time.values.tolist() == [8, 9, 10, 11]
+    with pytest.raises(xv.InputError, match="mask changes in time"):
+        obs.fourdvar.forecast(LINEAR, 2, mask=obs.notnull())
+
+
+def test_times_without_labels_are_counted():
+    obs = obs_at(np.arange(8)).drop_vars("time")
+    assert obs.fourdvar.forecast(LINEAR, 3).sizes["time"] == 3
+    assert "time" not in obs.fourdvar.forecast(LINEAR, 3).coords

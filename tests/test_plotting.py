@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
 import sys
+import textwrap
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -181,6 +184,12 @@ def test_nothing_global_changes(maps: xr.DataArray, truth: xr.DataArray) -> None
     [
         ({"reconstruction": None, "truth": None}, "nothing to draw"),
         ({"observations": "later"}, "observations has nothing at 2012-10-28"),
+        ({"observations": "several"}, r"observations is a Dataset, of 'a', 'b'.*\['a'\]"),
+        ({"reconstruction": "several"}, "reconstruction is a Dataset, of 'a', 'b'"),
+        ({"truth": "several"}, "truth is a Dataset"),
+        ({"reconstruction": "mixed"}, "OI is a Dataset, of 'a', 'b'"),
+        ({"truth": "numbers"}, "truth is a ndarray, not a DataArray"),
+        ({"time": "1992-11-20"}, "no 'time' of '1992-11-20'.*time='2012-10-22'"),
         ({"truth": "members"}, r"truth also has \['member'\].*isel\(member=0\)"),
         ({"truth": "shifted"}, "different labels along 'lon'"),
         ({"reconstruction": "named"}, "cannot be called"),
@@ -196,11 +205,129 @@ def test_refusals(
         "shifted": truth.assign_coords(lon=truth.lon + 1),
         "named": {"truth": maps},
         "series": truth.isel(lat=0, lon=0),
+        "several": xr.Dataset({"a": truth, "b": truth}),
+        "mixed": {"OI": xr.Dataset({"a": truth, "b": truth}), "4DVarNet": maps},
+        "numbers": truth.values,
     }
     given = {"reconstruction": maps, "truth": truth}
     given |= {name: made.get(value, value) for name, value in change.items()}
     with pytest.raises(InputError, match=text):
         plot_panels(**given)
+
+
+def six_hourly(**options: Any) -> xr.DataArray:
+    time = xr.date_range("2012-10-22", periods=12, freq="6h", **options)
+    values = np.arange(12.0)[:, None, None] + np.zeros((12, 3, 4))
+    return xr.DataArray(values, dims=("time", "y", "x"), coords={"time": time})
+
+
+def drawn(field: xr.DataArray, time: Any) -> tuple[float, str]:
+    figure = plot_panels(truth=field, time=time)
+    return float(mesh(figure.axes[0]).get_array().ravel()[0]), figure.get_suptitle()
+
+
+@pytest.mark.parametrize("options", [{}, {"use_cftime": True, "calendar": "noleap"}])
+def test_the_time_that_is_asked_for_is_drawn(options: dict[str, Any]) -> None:
+    field = six_hourly(**options)
+    assert drawn(field, "2012-10-23") == (4.0, "2012-10-23")
+    assert drawn(field, "2012-10-23T06")[0] == 5.0
+    assert drawn(field, field.time[7])[0] == drawn(field, field.time.values[7])[0] == 7.0
+    assert drawn(field.isel(time=[3, 6, 9]), "2012-10-23")[0] == 6.0
+    assert drawn(field.isel(time=slice(None, None, -1)), "2012-10-23T06")[0] == 5.0
+    for time, text in {
+        "2012-10-23T07": "such as time='2012-10-23T06:00",
+        "2013": "no 'time' of '2013'",
+        "noon": "no 'time' of 'noon'",
+        3: "no 'time' of '3'",
+    }.items():
+        with pytest.raises(InputError, match=text) as caught:
+            plot_panels(truth=field, time=time)
+        fix = caught.value.problems[0][1].rpartition("time=")[2]
+        plot_panels(truth=field, time=eval(fix))  # the advice can be followed
+    with pytest.raises(InputError, match=r"'2012-10-23' is 3 times.*time='2012-10-23T06:00"):
+        plot_panels(truth=field.isel(time=[1, 5, 6, 7]), time="2012-10-23")
+
+
+def test_days_numbers_durations_and_other_coordinates() -> None:
+    field = six_hourly()
+    assert drawn(field, datetime.date(2012, 10, 23))[0] == 4.0
+    numbers = field.assign_coords(time=0.1 * np.arange(12))
+    assert drawn(numbers, 0.3) == (3.0, "time = 0.3")
+    with pytest.raises(InputError, match=r"no 'time' of '0\.34'.*such as time=0\.3$"):
+        drawn(numbers, 0.34)
+    lead = field.assign_coords(time=field.time - field.time[0])
+    assert drawn(lead, "12h") == (2.0, "time = 0 days 12:00:00")
+    wrf = field.rename(time="Time").assign_coords(XTIME=("Time", field.time.values))
+    assert drawn(wrf.drop_vars("Time"), "2012-10-23T12") == (6.0, "2012-10-23 12:00")
+
+
+@pytest.mark.parametrize("height", [8, 400])
+def test_titles_do_not_overlap(height: int) -> None:
+    """Of a box and of ever taller swaths, with long names of methods."""
+    lat, lon = 30 + 0.1 * np.arange(height), 0.1 * np.arange(9)
+    truth = xr.DataArray(
+        np.sin(lat)[:, None] + np.cos(lon), dims=("lat", "lon"), coords={"lat": lat, "lon": lon}
+    ).assign_attrs(units="degree_Celsius")
+    maps = {name: 0.9 * truth for name in ("optimal interpolation, tuned", "4DVarNet", "linear")}
+    figure = plot_panels(observations=truth.where(truth > 0), reconstruction=maps, truth=truth)
+    figure.draw_without_rendering()
+    panels = [panel for panel in figure.axes if panel.get_title()]
+    assert len(panels) == 8
+    boxes = [panel.title.get_window_extent() for panel in panels]
+    for n, box in enumerate(boxes):
+        assert not any(box.overlaps(other) for other in boxes[n + 1 :])
+        assert not any(
+            box.overlaps(panel.get_window_extent()) for panel in panels if panel is not panels[n]
+        )
+        assert panels[n].bbox.width > 0.1 * figure.bbox.width  # a swath is no line
+
+
+def test_a_figure_that_a_notebook_has_shown_is_not_shown_again(
+    truth: xr.DataArray, history: xr.Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import matplotlib.pyplot as plt
+
+    figures = [plot_panels(truth=truth), plot_training(history), plot_spectral_score(truth, truth)]
+    assert [figure._repr_mimebundle_() for figure in figures] == [{}] * 3
+    assert len(plt.get_fignums()) == 3  # no notebook: a window or a script may still want them
+    monkeypatch.setattr(mpl, "get_backend", lambda: "module://matplotlib_inline.backend_inline")
+    assert [figure._repr_mimebundle_() for figure in figures] == [{}] * 3
+    assert plt.get_fignums() == []
+
+
+@pytest.mark.slow
+def test_a_notebook_shows_each_figure_once() -> None:
+    nbformat = pytest.importorskip("nbformat")
+    nbclient = pytest.importorskip("nbclient")
+    pytest.importorskip("ipykernel")
+    setup = """
+        import numpy as np, xarray as xr, xr4dvar as xv
+        values = np.random.default_rng(0).normal(size=(16, 8, 10)).cumsum(0)
+        truth = xr.DataArray(values, dims=("time", "lat", "lon"))
+        history = xr.Dataset({"train_loss": ("epoch", [1.0, 0.5, 0.3])})
+        plots = xv.plotting
+    """
+    cells = [
+        textwrap.dedent(setup),
+        "plots.plot_panels(truth=truth)",
+        "plots.plot_panels(truth=truth);",
+        "figure = plots.plot_panels(truth=truth)",
+        "figure",  # again, where it is asked for again
+        "figure = plots.plot_panels(truth=truth)\nfigure",
+        "display(plots.plot_panels(truth=truth))",
+        "plots.plot_spectral_score(0.9 * truth, truth)",
+        "plots.plot_training(history)",
+    ]
+    v4 = nbformat.v4
+    notebook = v4.new_notebook(cells=[v4.new_code_cell(cell) for cell in cells])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the kernel's own dependencies
+        nbclient.NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
+    images = [
+        sum("image/png" in output.get("data", {}) for output in cell.outputs)
+        for cell in notebook.cells
+    ]
+    assert images == [0, *(1 for _ in cells[1:])]
 
 
 def test_without_matplotlib(monkeypatch: pytest.MonkeyPatch, truth: xr.DataArray) -> None:
@@ -240,6 +367,8 @@ def test_training_curve_with_little_in_it(history: xr.Dataset) -> None:
     assert (panel.get_yscale(), panel.get_xlabel()) == ("linear", "step")
     with pytest.raises(InputError, match="no losses"):
         plot_training(history[["seconds"]])
+    with pytest.raises(InputError, match="history is a NoneType, not a Dataset"):
+        plot_training(None)
 
 
 def test_spectral_score_marks_the_scales_of_score(maps: xr.DataArray, truth: xr.DataArray) -> None:
@@ -265,3 +394,11 @@ def test_spectral_score_of_nothing_resolved(truth: xr.DataArray) -> None:
 def test_spectral_score_refuses_gaps(maps: xr.DataArray, truth: xr.DataArray) -> None:
     with pytest.raises(InputError, match="OI has 96 missing"):
         plot_spectral_score({"OI": maps.where(maps.lon > 0)}, truth)
+
+
+def test_spectral_score_refuses_datasets(maps: xr.DataArray, truth: xr.DataArray) -> None:
+    both = xr.Dataset({"a": maps, "b": maps})
+    with pytest.raises(InputError, match="reconstruction is a Dataset, of 'a', 'b'"):
+        plot_spectral_score(both, truth)
+    with pytest.raises(InputError, match=r"truth is a Dataset.*truth\['a'\]"):
+        plot_spectral_score(maps, both)

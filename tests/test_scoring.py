@@ -172,6 +172,54 @@ def test_variables_are_stacked(maps: xr.DataArray, truth: xr.DataArray) -> None:
     assert result.mu.attrs["units"] == "1"
 
 
+def reasons(result: xr.Dataset) -> dict[str, str]:
+    lines = result.attrs.get("not_scored", "").splitlines()
+    return dict(line.split(": ", 1) for line in lines)
+
+
+@pytest.mark.parametrize("chunks", [None, {"time": 4}])
+def test_spectral_scores_of_sparse_cells_say_why_they_are_missing(
+    maps: xr.DataArray, truth: xr.DataArray, chunks: dict[str, int] | None
+) -> None:
+    hidden = truth.where(np.random.default_rng(2).random(truth.shape) < 0.1)
+    missing = int(hidden.isnull().sum())
+    result = score(maps if chunks is None else maps.chunk(chunks), hidden)
+    why = reasons(result)
+    assert list(why) == ["lambda_x", "lambda_t"]
+    for name, text in why.items():
+        assert np.isnan(float(result[name]))
+        assert f"need complete fields and truth has {missing} missing values" in text
+    box = eval(why["lambda_x"].rpartition("as with ")[2], {"truth": truth})
+    assert box.sizes["lon"] == 9  # the advice can be followed
+    assert np.isfinite(float(result.rmse))
+
+
+def test_what_is_not_resolved_says_so(maps: xr.DataArray, truth: xr.DataArray) -> None:
+    why = reasons(score(-truth, truth))
+    assert list(why) == ["lambda_x", "lambda_t"]
+    assert all("none is resolved" in text for text in why.values())
+    assert reasons(score(maps, truth)) == {}
+
+
+def test_scores_of_nothing_say_why_they_are_nan(maps: xr.DataArray, truth: xr.DataArray) -> None:
+    never = score(maps, truth.where(False), metrics=("rmse", "r_score"))
+    assert list(reasons(never)) == ["rmse", "r_score"]
+    assert all("no cell has a value in both fields" in text for text in reasons(never).values())
+    flat = score(maps, truth * 0 + 1, metrics=("rmse", "r_score"))
+    assert list(reasons(flat)) == ["r_score"]
+    assert "the truth is constant" in flat.attrs["not_scored"]
+
+
+def test_reasons_of_each_variable(maps: xr.DataArray, truth: xr.DataArray) -> None:
+    fields = xr.Dataset({"full": maps, "sparse": maps})
+    result = score(fields, xr.Dataset({"full": truth, "sparse": truth.where(truth > 0)}))
+    lines = result.attrs["not_scored"].splitlines()
+    assert [line.split(": ")[:2] for line in lines] == [
+        ["sparse", "lambda_x"],
+        ["sparse", "lambda_t"],
+    ]
+
+
 BAD: dict[str, tuple[Callable[[xr.DataArray], xr.DataArray], dict[str, Any], str]] = {
     "other labels": (lambda t: t.assign_coords(lon=t.lon + 0.3), {}, "interp_like"),
     "longer truth": (
@@ -225,6 +273,69 @@ def test_area_needs_latitudes(maps: xr.DataArray, truth: xr.DataArray) -> None:
     renamed = [field.drop_vars("lat").rename(lat="y") for field in (maps, truth)]
     with pytest.raises(InputError, match="needs a latitude"):
         score(*renamed, weights="area")
+
+
+@pytest.mark.parametrize("change", ["units", "row by units", "radians", "dims", "2-D"])
+def test_area_finds_the_latitudes_that_reconstruct_finds(
+    maps: xr.DataArray, truth: xr.DataArray, change: str
+) -> None:
+    expected = score(maps, truth, weights="area").rmse.item()
+    degrees = truth.lat.values
+    fields, dims = [maps.rename(lat="row"), truth.rename(lat="row")], None
+    attrs = {"units": "degrees_north"}
+    if change == "units":
+        fields = [field.rename(row="y").drop_attrs() for field in fields]
+        fields = [field.assign_coords(y=("y", degrees, attrs)) for field in fields]
+    elif change == "radians":
+        attrs = {"units": "radian", "standard_name": "latitude"}
+        fields = [field.assign_coords(row=("row", np.deg2rad(degrees), attrs)) for field in fields]
+    elif change == "dims":  # two latitudes along one dimension: the one that is named
+        fields = [
+            field.assign_coords(row=np.arange(9), a=("row", degrees, attrs)) for field in fields
+        ]
+        dims = {"time": "time", "lat": "a", "lon": "lon"}
+    elif change == "2-D":
+        fields = [
+            field.drop_vars(["row", "lon"]).assign_coords(
+                nav_lat=field.row * xr.ones_like(field.lon), nav_lon=field.lon + 0 * field.row
+            )
+            for field in fields
+        ]
+        fields = [field.drop_vars(["row", "lon"]) for field in fields]
+    found = score(*fields, weights="area", metrics="rmse", dims=dims).rmse.item()
+    assert found == pytest.approx(expected, rel=1e-12)
+
+
+def test_area_of_uneven_latitudes(maps: xr.DataArray, truth: xr.DataArray) -> None:
+    """Each latitude stands for the points of the sphere that are nearest to it."""
+    latitudes = np.array([10, 11, 15, 16, 40, 44, 60, 61, 65.0])
+    points = np.arange(9.5, 67.0, 1e-3) + 5e-4
+    nearest = np.abs(points[:, None] - latitudes).argmin(1)
+    area = np.bincount(nearest, np.cos(np.deg2rad(points)))
+    fields = [field.assign_coords(lat=latitudes) for field in (maps, truth)]
+    for order in (slice(None), slice(None, None, -1)):
+        one, other = (field.isel(lat=order) for field in fields)
+        weights = xr.DataArray(area[order], dims="lat", coords={"lat": latitudes[order]})
+        found = score(one, other, weights="area", metrics="rmse").rmse.item()
+        expected = score(one, other, weights=weights, metrics="rmse").rmse.item()
+        assert found == pytest.approx(expected, rel=1e-6)
+
+
+def test_area_of_what_is_no_latitude_is_refused(maps: xr.DataArray, truth: xr.DataArray) -> None:
+    angles = {
+        "y": ("y", 0.01 * np.arange(9), {"units": "rad"}),
+        "x": ("x", 0.01 * np.arange(18), {"units": "rad"}),
+    }
+    for axis in "yx":
+        angles[axis][2]["standard_name"] = f"projection_{axis}_coordinate"
+    metres = {"y": ("y", 1e4 * np.arange(9), {"units": "m"})}
+    for coords in (angles, metres):
+        fields = [
+            field.rename(lat="y", lon="x").drop_vars(["y", "x"]).assign_coords(coords)
+            for field in (maps, truth)
+        ]
+        with pytest.raises(InputError, match=r"'y' is not known to be one.*degrees_north"):
+            score(*fields, weights="area", metrics="rmse")
 
 
 def linear_in_time(observed: np.ndarray) -> np.ndarray:

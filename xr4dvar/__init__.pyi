@@ -5,7 +5,7 @@ from .errors import InputError, ModelFileError
 from .fitting import fit
 from .forecasting import forecast
 from .holding_out import hold_out
-from .labels import mask
+from .labels import mask, observed
 from .methods import (
     ODE,
     AutoEncoder,
@@ -69,6 +69,7 @@ __all__ = [
     "load",
     "map_points",
     "mask",
+    "observed",
     "plan",
     "plotting",
     "reconstruct",

@@ -287,13 +287,26 @@ class FourDVarAccessor:
             self._obj, truth, dim=dim, weights=weights, mask=mask, metrics=metrics, dims=dims
         )
 
-    def mask(self) -> Labelled:
-        """Say where there are observations. See `xr4dvar.mask`.
+    def observed(self) -> Labelled:
+        """Say where there are observations. See `xr4dvar.observed`.
 
         Examples
         --------
         >>> obs = xv.datasets.gulfstream_twin().ssh_nadir4
-        >>> round(float(obs.fourdvar.mask().mean()), 3)
+        >>> round(float(obs.fourdvar.observed().mean()), 3)
         0.038
+        """
+        return xr4dvar.observed(self._obj)
+
+    def mask(self) -> Labelled:
+        """Say where there are observations, under its old name. See `xr4dvar.mask`.
+
+        Examples
+        --------
+        >>> obs = xv.datasets.gulfstream_twin().ssh_nadir4
+        >>> import warnings
+        >>> with warnings.catch_warnings():
+        ...     warnings.simplefilter("ignore")
+        ...     seen = obs.fourdvar.mask()
         """
         return xr4dvar.mask(self._obj)

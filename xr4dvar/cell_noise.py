@@ -1,4 +1,4 @@
-"""White noise that follows from a cell's place, however an array is cut into chunks or patches."""
+"""Random numbers that follow from a cell's place, however an array is cut into chunks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from xr4dvar.types import FloatArray
 
-__all__ = ["cell_noise"]
+__all__ = ["cell_noise", "cell_uniform"]
 
 
 def cell_noise(key: Sequence[int], indices: Sequence[NDArray[np.integer]]) -> FloatArray:
@@ -33,6 +33,7 @@ def cell_noise(key: Sequence[int], indices: Sequence[NDArray[np.integer]]) -> Fl
 
     Examples
     --------
+    >>> from xr4dvar.cell_noise import cell_noise
     >>> whole = cell_noise([7], np.ogrid[0:3, 0:4])
     >>> part = cell_noise([7], np.ogrid[1:3, 2:4])
     >>> bool((part == whole[1:, 2:]).all())
@@ -40,6 +41,22 @@ def cell_noise(key: Sequence[int], indices: Sequence[NDArray[np.integer]]) -> Fl
     """
     from scipy.special import ndtri
 
+    return np.asarray(ndtri(cell_uniform(key, indices)))
+
+
+def cell_uniform(key: Sequence[int], indices: Sequence[NDArray[np.integer]]) -> FloatArray:
+    """Numbers evenly spread between 0 and 1, one for each cell, all independent.
+
+    Parameters
+    ----------
+    key, indices
+        See `cell_noise`.
+
+    Examples
+    --------
+    >>> bool((abs(cell_uniform([7], np.ogrid[0:3, 0:4]) - 0.5) < 0.5).all())
+    True
+    """
     state = np.zeros((1,), np.uint64)
     with np.errstate(over="ignore"):  # arithmetic is that of the remainders
         for number in key:
@@ -47,7 +64,7 @@ def cell_noise(key: Sequence[int], indices: Sequence[NDArray[np.integer]]) -> Fl
         for index in indices:
             state = _mixed(state ^ index.astype(np.uint64))
     # the upper 53 bits, in the middle of their interval: never 0 or 1
-    return np.asarray(ndtri(((state >> np.uint64(11)) + 0.5) * 2.0**-53))
+    return np.asarray(((state >> np.uint64(11)) + 0.5) * 2.0**-53)
 
 
 def _mixed(bits: NDArray[np.uint64]) -> NDArray[np.uint64]:

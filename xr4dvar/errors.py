@@ -1,7 +1,10 @@
-"""The one error users meet: every problem at once, each with its fix."""
+"""The one error users meet, every problem at once, each with its fix; and warnings."""
 
 from __future__ import annotations
 
+import os
+import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -118,3 +121,23 @@ class Problems:
         """Raise one `InputError` with all that was found, if anything was."""
         if self.found:
             raise InputError(self.found)
+
+
+def warn(message: str, category: type[Warning] = UserWarning) -> None:
+    """Warn at the line outside of this package that led here.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from xr4dvar.errors import warn
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
+    ...     warn("take care")
+    >>> str(caught[0].message)
+    'take care'
+    """
+    package = os.path.dirname(__file__) + os.sep
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(package):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level)

@@ -11,7 +11,7 @@ from xr4dvar.arguments import check_count
 from xr4dvar.errors import InputError, Problems
 from xr4dvar.inputs import read_inputs
 from xr4dvar.labels import Grid, put_back, without_companions
-from xr4dvar.labels.indexes import text_of_index
+from xr4dvar.labels.later_times import later_times
 from xr4dvar.methods import Method
 from xr4dvar.model import Model
 from xr4dvar.reconstruction import reconstruct
@@ -44,11 +44,12 @@ def forecast(
     Parameters
     ----------
     obs : DataArray or Dataset
-        Observations up to now, on an evenly spaced time axis.
+        Observations up to now, at times that are evenly spaced, a whole number of months or
+        years apart (in any calendar), or of a frequency that `xarray.infer_freq` knows.
     model : Model or Method
         See `reconstruct`.
     steps : int
-        How many times, in steps of the time axis.
+        How many times, in steps of the time axis: months after months, years after years.
     mask : DataArray of bool, optional
         Cells that are wanted, the same at all times.
     error, ensemble, seed, dims, periodic, batch_size, device, progress
@@ -62,7 +63,7 @@ def forecast(
     Raises
     ------
     InputError
-        There is no even time axis to go on with, or as in `reconstruct`.
+        There is no time axis, or its values do not tell the next ones, or as in `reconstruct`.
 
     Examples
     --------
@@ -76,11 +77,12 @@ def forecast(
     obs, companions = without_companions(obs)
     problems = Problems()
     check_count("steps", steps, problems)
-    inputs, _ = read_inputs(obs, {}, mask=mask, dims=dims, periodic=periodic, problems=problems)
+    # the mask is checked by `reconstruct`, on the longer axis
+    inputs, _ = read_inputs(obs, {}, mask=None, dims=dims, periodic=periodic, problems=problems)
     dim = _time_axis(inputs.grid, mask, problems)
-    longer = _with_times_ahead(obs, dim, inputs.grid["time"].name, steps)
+    coords = _longer_coords(obs, dim, inputs.grid["time"].name, steps, problems)
     maps = reconstruct(
-        longer,
+        _longer(obs, dim, coords, steps),
         model,
         mask=mask,
         error=error,
@@ -103,46 +105,37 @@ def _time_axis(grid: Grid, mask: xr.DataArray | None, problems: Problems) -> str
     if "time" not in grid.roles or grid["time"].size < 2:
         problems.add("there is no time axis to go on with", "name it, dims={'time': ...}")
         raise InputError(problems.found)
-    time, dim = grid["time"], grid.axes.dim("time")
-    if not time.uniform:
-        what = f"{time.name!r} is not evenly spaced: the next times cannot be told"
-        indexed = text_of_index(dim, time.name)
-        problems.add(
-            what, f"put the observations on an even axis, {indexed}.reindex({time.name}=...)"
-        )
-    if time.descending:
-        problems.add(f"{time.name!r} runs backwards", f"obs.sortby({time.name!r})")
-    if time.period is not None:
-        what = f"periodic: {time.name!r} closes on itself, and a forecast goes on after its end"
-        problems.add(what, f"leave {time.name!r} out of periodic")
-    if mask is not None and dim in mask.dims:
+    dim = grid.axes.dim("time")
+    if grid["time"].descending:
+        problems.add(f"{grid['time'].name!r} runs backwards", f"obs.sortby({grid['time'].name!r})")
+    if grid["time"].period is not None:
+        what = f"periodic: {grid['time'].name!r} closes on itself, and a forecast goes on after it"
+        problems.add(what, f"leave {grid['time'].name!r} out of periodic")
+    if isinstance(mask, xr.DataArray) and dim in mask.dims:
         problems.add("mask changes in time", "give one that holds at later times too")
     problems.raise_if_any()
     return dim
 
 
-def _with_times_ahead(obs: Labelled, dim: str, name: str, steps: int) -> Labelled:
-    """The observations on a longer time axis, whatever its coordinate is called."""
-    if name not in obs.coords:
-        longer: Labelled = obs.pad({dim: (0, steps)})
-        return longer
-    if name == dim:
-        return obs.reindex({dim: _longer(obs[dim], steps)})
-    # the coordinate takes the place of the index, if there is one, and gives it back
-    counted = dim in obs.coords and obs.coords[dim].dtype.kind in "iufmM"
-    longer = obs.drop_vars(dim, errors="ignore").swap_dims({dim: name})
-    longer = longer.reindex({name: _longer(longer[name], steps)}).swap_dims({name: dim})
-    if counted:
-        longer = longer.assign_coords({dim: _longer(obs[dim], steps)})
-    return longer
+def _longer_coords(
+    obs: Labelled, dim: str, name: str, steps: int, problems: Problems
+) -> dict[str, xr.Variable]:
+    """Coordinates of the longer axis: that of the times, and the labels of its dimension.
+
+    The two may be one, or the dimension has labels of its own, or none at all.
+    """
+    coords = {
+        label: xr.Variable(dim, np.concatenate([obs[label].to_numpy(), later]), obs[label].attrs)
+        for label in dict.fromkeys([name, dim])
+        if label in obs.coords and (later := later_times(obs[label], steps, problems)).size
+    }
+    problems.raise_if_any()
+    return coords
 
 
-def _longer(time: xr.DataArray, steps: int) -> xr.DataArray:
-    """The coordinate and the times after it, of the same kind: dates, durations or numbers."""
-    values = time.to_numpy()
-    step = (values[-1] - values[0]) / (len(values) - 1)
-    ahead = np.array([values[-1] + n * step for n in range(1, steps + 1)])
-    if values.dtype.kind in "iu":
-        ahead = ahead.round()
-    both = np.concatenate([values, ahead.astype(values.dtype)])
-    return xr.DataArray(both, dims=time.dims, attrs=time.attrs)
+def _longer(obs: Labelled, dim: str, coords: dict[str, xr.Variable], steps: int) -> Labelled:
+    """Add times without observations."""
+    size = obs.sizes[dim]
+    numbered = obs.drop_vars(dim, errors="ignore").assign_coords({dim: np.arange(size)})
+    longer = numbered.reindex({dim: np.arange(size + steps)}).drop_vars(dim)
+    return longer.assign_coords(coords)

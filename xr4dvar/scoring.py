@@ -13,8 +13,7 @@ from xr4dvar.errors import InputError, Problems
 from xr4dvar.labels import check_places, decoded, without_companions
 from xr4dvar.labels.axes import find_axes
 from xr4dvar.labels.grid import Grid, make_grid
-from xr4dvar.scores import checks
-from xr4dvar.scores.spectral import spectral_problem
+from xr4dvar.scores import checks, reasons
 from xr4dvar.types import DimsMapping, Labelled
 
 #: The scores in the order of the challenge's leaderboard, with what each says.
@@ -36,7 +35,6 @@ _ENSEMBLE = {
 }
 #: The dimension of the members of an ensemble.
 _MEMBER = "member"
-_SPECTRAL = frozenset({"lambda_x", "lambda_t"})
 _MISSING = "NaN where a field has a gap or no large scale has a spectral score of 0.5"
 
 Dim = Hashable | Iterable[Hashable] | EllipsisType | None
@@ -65,14 +63,15 @@ def score(
         Dimensions to score over. Default: those of time, latitude and longitude, so that members
         are scored one by one; ``...`` is all; ``dim=("lat", "lon")`` gives a score a day.
     weights : DataArray or "area", optional
-        Weights of the cells, not negative; "area" is the cosine of latitude. The spectral scores
-        take no weights.
+        Weights of the cells, not negative; "area" is that of cells of even longitude between the
+        middles of latitudes, or the cosine of a 2-D latitude, where the y axis is a latitude as
+        `reconstruct` finds it. The spectral scores take no weights.
     mask : DataArray of bool, optional
         True where cells count. Cells left out are gaps, and spectral scores need complete
         fields: to score a part of the domain, select it with ``.sel`` first.
     metrics : str or sequence of str, optional
         Of those listed below. Default: all that the fields allow, but not those of an ensemble;
-        the attribute ``not_scored`` names the rest and says why.
+        the attribute ``not_scored`` names the rest, and scores that are NaN, and says why.
     dims : mapping, optional
         Which dimension is which axis, as in ``{"time": "t", "lat": "j", "lon": "i"}``, where
         names and attributes do not tell.
@@ -96,11 +95,12 @@ def score(
         And of an ensemble along ``member``, where `metrics` names them:
 
         - ``crps``: continuous ranked probability score, fair for any number of members, in the
-          unit of the data [2]_.
+          unit of the data [2]_; of one member the mean absolute error.
         - ``spread_skill``: spread over the RMSE of the mean, 1 where the truth is like one
           member more [3]_.
         - ``rank_histogram``: share of cells along ``rank``, the number of members below the
-          truth; flat where the truth is like one member more.
+          truth; flat where the truth is like one member more. Ties are broken at random, always
+          in the same way.
 
     Raises
     ------
@@ -144,34 +144,38 @@ def score(
     check_places(reconstruction, placed, own, problems, of="reconstruction")
     if mask is not None:
         checks.check_mask(mask, reconstruction, problems)
-    cell_weights = checks.resolve_weights(weights, reconstruction, problems)
+    cell_weights = checks.resolve_weights(weights, reconstruction, grid, problems)
     over = _dimensions(dim, grid, reconstruction, problems)
     is_ensemble = _MEMBER in reconstruction.dims and _MEMBER not in truth.dims
-    names = _names(metrics, is_ensemble, problems)
+    members = reconstruction.sizes[_MEMBER] if is_ensemble else 0
+    names = _names(metrics, members, problems)
     problems.raise_if_any()
     if mask is not None:
         reconstruction = reconstruction.where(mask)
-    unable = _unable(grid, over)
+    unable = reasons.unable(grid, over)
     if metrics is not None:
-        _refuse(names, unable, {"reconstruction": reconstruction, "truth": truth})
+        reasons.refuse(names, unable, {"reconstruction": reconstruction, "truth": truth})
     names = [name for name in names if name not in unable]
     result = _compute(names, reconstruction, truth, grid, over, cell_weights)
     result = _described(result, truth, reconstruction, grid)
     result.attrs = {"scored_over": ", ".join(map(str, over))}
-    if metrics is None and unable:
-        result.attrs["not_scored"] = _reasons(unable)
+    why = {} if metrics is not None else unable
+    if why := why | reasons.undefined(result, reconstruction, truth):
+        result.attrs["not_scored"] = reasons.in_words(why)
     return result
 
 
-def _names(metrics: str | Sequence[str] | None, is_ensemble: bool, problems: Problems) -> list[str]:
+def _names(metrics: str | Sequence[str] | None, members: int, problems: Problems) -> list[str]:
     if metrics is None:
         return [name for name in METRICS if name not in _ENSEMBLE]
     names = [metrics] if isinstance(metrics, str) else list(metrics)
     if unknown := [name for name in names if name not in METRICS]:
         problems.add(f"metrics {unknown} are not known", f"choose from {list(METRICS)}")
-    if not is_ensemble and (wrong := [name for name in names if name in _ENSEMBLE]):
+    if not members and (wrong := [name for name in names if name in _ENSEMBLE]):
         fix = f"give a reconstruction with members along {_MEMBER!r}, and a truth without"
         problems.add(f"metrics {wrong} are those of an ensemble", fix)
+    if members == 1 and "spread_skill" in names:
+        problems.add("one member has no spread for spread_skill", "give two members or more")
     return names
 
 
@@ -189,31 +193,6 @@ def _dimensions(
     return over
 
 
-def _unable(grid: Grid, over: list[Hashable]) -> dict[str, tuple[str, str]]:
-    """Return the scores that the grid or `dim` does not allow, with why and the fix."""
-    unable = {}
-    if grid.axes.time not in over or len(over) < 2:
-        what = f"sigma compares time steps, each over other dimensions, and dim is {over}"
-        unable["sigma"] = what, "leave dim out, or name time and more"
-    spectral = spectral_problem(grid)
-    if spectral is None and not {grid.axes.time, grid.axes.x} <= set(over):
-        what = f"spectral scores run over {grid.axes.time} and {grid.axes.x}, and dim is {over}"
-        spectral = what, "leave dim out"
-    return unable if spectral is None else unable | dict.fromkeys(_SPECTRAL, spectral)
-
-
-def _refuse(
-    names: list[str], unable: dict[str, tuple[str, str]], fields: dict[str, xr.DataArray]
-) -> None:
-    """Raise for scores that were asked for by name and cannot be had."""
-    problems = Problems()
-    for problem in dict.fromkeys(unable[name] for name in names if name in unable):
-        problems.add(*problem)
-    if spectral := [name for name in names if name in _SPECTRAL and name not in unable]:
-        checks.check_complete(fields, spectral, problems)
-    problems.raise_if_any()
-
-
 def _compute(
     names: list[str],
     reconstruction: xr.DataArray,
@@ -229,7 +208,7 @@ def _compute(
     found = {"mu": scores.mu(total), "rmse": scores.rmse(total), "r_score": scores.r_score(total)}
     if "sigma" in names:
         found["sigma"] = scores.sigma(steps, grid.axes.dim("time"))
-    if not _SPECTRAL.isdisjoint(names):
+    if set(reasons.SPECTRAL) & set(names):
         spectrum = scores.spectral_score(reconstruction, truth, grid=grid, mean=others)
         found["lambda_x"], found["lambda_t"] = scores.resolution(spectrum)
     inner = [dim for dim in over if dim != _MEMBER]
@@ -246,19 +225,17 @@ def _described(
     units: dict[Hashable, str | None] = dict.fromkeys(METRICS, "1")
     own = truth.attrs.get("units", reconstruction.attrs.get("units"))
     units |= {"r_score": "%", "rmse": own, "crps": own}
-    if not _SPECTRAL.isdisjoint(map(str, result)):
+    if set(reasons.SPECTRAL) & set(result):
         units |= {"lambda_x": grid["x"].units, "lambda_t": grid["time"].units}
     for name, variable in result.data_vars.items():
         variable.attrs = {"long_name": METRICS[str(name)]}
         if units[name] is not None:
             variable.attrs["units"] = units[name]
-        if name in _SPECTRAL:
+        if name in reasons.SPECTRAL:
             variable.attrs["comment"] = _MISSING
+        if name == "crps" and reconstruction.sizes[_MEMBER] == 1:
+            variable.attrs["comment"] = "of one member: the mean absolute error"
     return result
-
-
-def _reasons(unable: dict[str, tuple[str, str]]) -> str:
-    return "\n".join(f"{name}: {what}; fix: {fix}" for name, (what, fix) in unable.items())
 
 
 def _score_variables(
@@ -293,6 +270,10 @@ def _stacked(found: dict[Hashable, xr.Dataset]) -> xr.Dataset:
         join="exact",
         combine_attrs="drop_conflicts",
     )
+    why = {name: each.attrs.get("not_scored", "") for name, each in found.items()}
+    if len(set(why.values())) > 1:  # else it is the same for all, and kept as it is
+        lines = [f"{name}: {line}" for name in why for line in why[name].splitlines()]
+        result.attrs["not_scored"] = "\n".join(lines)
     units = [each.rmse.attrs.get("units", "") for each in found.values() if "rmse" in each]
     if len(set(units)) > 1:
         result = result.assign_coords(rmse_units=("variable", units))

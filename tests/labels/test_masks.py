@@ -7,8 +7,17 @@ import numpy as np
 import pytest
 import xarray as xr
 
+import xr4dvar as xv
 from xr4dvar.errors import Problems
-from xr4dvar.labels import check_domain, domain_field, find_axes, make_grid, mask, to_fields
+from xr4dvar.labels import (
+    check_domain,
+    domain_field,
+    find_axes,
+    make_grid,
+    mask,
+    observed,
+    to_fields,
+)
 from xr4dvar.testing import raise_if_dask_computes
 
 MakeObs = Callable[..., xr.DataArray]
@@ -24,27 +33,71 @@ def messages(domain: Any, obs: xr.DataArray) -> list[str]:
     return [what for what, _ in problems.found]
 
 
-def test_mask_is_lazy_and_keeps_labels(make_obs: MakeObs) -> None:
+def test_observed_is_lazy_and_keeps_labels(make_obs: MakeObs) -> None:
     obs = make_obs("lon", "time", "lat")
     obs = obs.where(obs > 0)
     with raise_if_dask_computes():
-        lazy = mask(obs.chunk(time=2))
-    observed = mask(obs)
-    assert isinstance(observed, xr.DataArray)
-    xr.testing.assert_identical(lazy.compute(), observed)
-    np.testing.assert_array_equal(observed, np.isfinite(obs))
-    assert (observed.dtype, observed.dims, observed.name) == (bool, obs.dims, "ssh")
-    assert observed.attrs == {"long_name": "where ssh is observed"}
+        lazy = observed(obs.chunk(time=2))
+    seen = observed(obs)
+    assert isinstance(seen, xr.DataArray)
+    xr.testing.assert_identical(lazy.compute(), seen)
+    np.testing.assert_array_equal(seen, np.isfinite(obs))
+    assert (seen.dtype, seen.dims, seen.name) == (bool, obs.dims, "ssh")
+    assert seen.attrs == {"long_name": "where ssh is observed"}
     assert obs.attrs == {"units": "m"}
 
 
-def test_mask_of_a_dataset(make_obs: MakeObs) -> None:
+def test_observed_of_a_dataset(make_obs: MakeObs) -> None:
     obs = make_obs()
-    observed = mask(xr.Dataset({"u": obs.where(obs > 0), "v": obs}))
-    assert isinstance(observed, xr.Dataset)
-    assert bool(observed["v"].all())
-    assert not bool(observed["u"].all())
-    assert observed["u"].attrs == {"long_name": "where u is observed"}
+    seen = observed(xr.Dataset({"u": obs.where(obs > 0), "v": obs}))
+    assert isinstance(seen, xr.Dataset)
+    assert bool(seen["v"].all())
+    assert not bool(seen["u"].all())
+    assert seen["u"].attrs == {"long_name": "where u is observed"}
+
+
+def test_the_old_name_warns_at_the_line_that_uses_it(make_obs: MakeObs) -> None:
+    obs = make_obs()
+    obs = obs.where(obs > 0)
+    calls: list[Callable[[], Any]] = [lambda: mask(obs), lambda: xv.mask(obs), obs.fourdvar.mask]
+    for call in calls:
+        with pytest.warns(DeprecationWarning, match="observed") as caught:
+            found = call()
+        xr.testing.assert_identical(found, observed(obs))
+        assert [warning.filename for warning in caught] == [__file__]
+
+
+LINEAR = xv.LinearInterpolation()
+TAKES_MASK: dict[str, Callable[[Any, xr.DataArray], Any]] = {
+    "fit": lambda obs, mask: obs.fourdvar.fit(LINEAR, mask=mask),
+    "reconstruct": lambda obs, mask: obs.fourdvar.reconstruct(LINEAR, mask=mask),
+}
+
+
+@pytest.mark.parametrize("verb", ["fit", "reconstruct"])
+@pytest.mark.parametrize("kind", ["DataArray", "Dataset"])
+def test_the_observed_cells_are_no_mask(make_obs: MakeObs, verb: str, kind: str) -> None:
+    """Where a map is wanted just where there are observations, no gap can be filled."""
+    obs = make_obs("time", "lat", "lon")
+    obs = obs.where(obs > 0)
+    data = obs if kind == "DataArray" else xr.Dataset({"u": obs, "v": obs.where(obs > 1)})
+    text = f"exactly where {'ssh' if kind == 'DataArray' else 'u'!r} is observed"
+    for seen in (observed(obs), observed(obs).transpose("lon", ...).astype("f4")):
+        with pytest.warns(UserWarning, match=text) as caught:
+            TAKES_MASK[verb](data, seen)
+        assert [warning.filename for warning in caught] == [__file__]
+
+
+def test_other_masks_are_not_warned_of(make_obs: MakeObs) -> None:
+    obs = make_obs("time", "lat", "lon")
+    gappy = obs.where(obs > 0)
+    sea = observed(gappy).any("time")
+    TAKES_MASK["reconstruct"](gappy, sea)
+    TAKES_MASK["reconstruct"](gappy, ~observed(gappy) | observed(gappy))
+    TAKES_MASK["reconstruct"](obs.where(sea), sea)  # all of the sea is observed at all times
+    TAKES_MASK["reconstruct"](obs, observed(obs))  # there is no gap
+    with raise_if_dask_computes():
+        TAKES_MASK["reconstruct"](gappy.chunk(time=2), observed(gappy))
 
 
 @pytest.mark.parametrize("dims", [("lat", "lon"), ("lon", "lat"), ("lon", "time", "lat")])

@@ -80,7 +80,8 @@ def factorise(covariance: Covariance, points: Tensor, error_variance: Tensor) ->
     >>> from xr4dvar.covariance import Separable, factorise
     >>> here = torch.zeros(1, 3, dtype=torch.float64)
     >>> factor = factorise(Separable((1.0, 1.0, 1.0)), here, torch.tensor([0.25]).double())
-    >>> round(float(factor.solve(torch.ones(1).double())), 6), round(float(factor.variance(here)), 6)
+    >>> weight = factor.solve(torch.ones(1).double())
+    >>> round(float(weight), 6), round(float(factor.variance(here)), 6)
     (0.8, 0.2)
     """
     matrix = covariance.between(points, points)

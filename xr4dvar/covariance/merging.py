@@ -27,8 +27,8 @@ def merge_points(
 
     A merged observation stands for the field in the middle of its box, while it is a mean over the
     box. The boxes are the largest of `SIDES` for which the variance of that difference is at most
-    0.005 % of the median error variance of the merged observations; none is small enough for precise
-    observations of a rough field, which stay as they are.
+    0.005 % of the median error variance of the merged observations; none is small enough for
+    precise observations of a rough field, which stay as they are.
 
     Parameters
     ----------

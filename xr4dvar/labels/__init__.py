@@ -11,7 +11,7 @@ from xr4dvar.labels.curvilinear import EARTH_RADIUS_KM, great_circle_km
 from xr4dvar.labels.decoding import decoded
 from xr4dvar.labels.grid import Grid, make_grid
 from xr4dvar.labels.indexes import index_of
-from xr4dvar.labels.masks import check_domain, domain_field, mask
+from xr4dvar.labels.masks import check_domain, domain_field, mask, observed
 from xr4dvar.labels.normalisation import Normalisation
 from xr4dvar.labels.points import point_positions, target_grid
 from xr4dvar.labels.provenance import annotate
@@ -61,6 +61,7 @@ __all__ = [
     "make_grid",
     "mask",
     "named_arrays",
+    "observed",
     "parse_length",
     "point_positions",
     "put_back",

@@ -5,15 +5,17 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from xr4dvar.errors import Problems
+from xr4dvar.errors import Problems, warn
 from xr4dvar.labels.alignment import check_aligned
 from xr4dvar.labels.grid import Grid
 from xr4dvar.labels.stacking import Array, canonical, flipped, named_arrays
 from xr4dvar.types import Labelled
 
 
-def mask(obs: Labelled) -> Labelled:
-    """Where the array is observed: True for a value, False for a gap.
+def observed(obs: Labelled) -> Labelled:
+    """Where there are observations: True for a value, False for a gap.
+
+    Not what the argument ``mask=`` of the verbs takes: that is True where a map is wanted.
 
     Parameters
     ----------
@@ -27,14 +29,31 @@ def mask(obs: Labelled) -> Labelled:
 
     Examples
     --------
-    >>> from xr4dvar.labels import mask
-    >>> mask(xr.DataArray([1.0, np.nan], dims="x")).values
+    >>> from xr4dvar.labels import observed
+    >>> observed(xr.DataArray([1.0, np.nan], dims="x")).values
     array([ True, False])
     """
-    observed = obs.notnull()
-    if isinstance(observed, xr.Dataset):
-        return observed.assign({name: _described(a) for name, a in observed.items()})
-    return _described(observed)
+    seen = obs.notnull()
+    if isinstance(seen, xr.Dataset):
+        return seen.assign({name: _described(a) for name, a in seen.items()})
+    return _described(seen)
+
+
+def mask(obs: Labelled) -> Labelled:
+    """Where there are observations, under its old name: use `observed`.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from xr4dvar.labels import mask
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore")
+    ...     seen = mask(xr.DataArray([1.0, np.nan], dims="x"))
+    >>> seen.values
+    array([ True, False])
+    """
+    warn("mask() is called observed() now: mask= is where a map is wanted", DeprecationWarning)
+    return observed(obs)
 
 
 def check_domain(domain: object, obs: Labelled, problems: Problems) -> None:
@@ -44,7 +63,8 @@ def check_domain(domain: object, obs: Labelled, problems: Problems) -> None:
     ----------
     domain : xarray.DataArray
         True or 1 where a value is wanted (sea), False, 0 or missing elsewhere (land). On some or
-        all dimensions of `obs`. The values of a dask array are not looked at.
+        all dimensions of `obs`. The values of a dask array are not looked at. A warning tells
+        where it is no more than where there are observations.
     obs : xarray.DataArray or xarray.Dataset
         The observations.
     problems : Problems
@@ -52,7 +72,7 @@ def check_domain(domain: object, obs: Labelled, problems: Problems) -> None:
 
     Examples
     --------
-    >>> from xr4dvar.errors import Problems
+    >>> from xr4dvar.errors import Problems, warn
     >>> from xr4dvar.labels import check_domain
     >>> problems = Problems()
     >>> obs = xr.DataArray(np.zeros(2), dims="lat")
@@ -78,6 +98,25 @@ def check_domain(domain: object, obs: Labelled, problems: Problems) -> None:
             )
         elif not (values == 1).any():
             problems.add("mask: no cell is wanted", "give True for sea; invert it with ~mask")
+        elif values.size > 1 and not problems.found:
+            _warn_of_observed(domain, obs)
+
+
+def _warn_of_observed(domain: xr.DataArray, obs: Labelled) -> None:
+    """Warn of a mask that leaves every gap out; nothing of dask is read.
+
+    One that lacks a dimension of the data, such as a sea without time, leaves none out by mistake.
+    """
+    for name, array in named_arrays(obs).items():
+        if array.chunks is not None or set(domain.dims) != set(array.dims):
+            continue
+        wanted = (domain == 1).transpose(*array.dims).to_numpy()
+        if not wanted.all() and np.array_equal(wanted, array.notnull().to_numpy()):
+            warn(
+                f"mask= is True exactly where {name!r} is observed, but it says where a map is "
+                "wanted: no gap is to be filled; give True for every cell that is wanted (sea), "
+                "or leave mask= out"
+            )
 
 
 def domain_field(domain: xr.DataArray, obs: Labelled, grid: Grid) -> Array:
@@ -120,8 +159,8 @@ def domain_field(domain: xr.DataArray, obs: Labelled, grid: Grid) -> Array:
     return da.broadcast_to(keep.data[insert], like.shape, chunks=like.chunks)
 
 
-def _described(observed: xr.DataArray) -> xr.DataArray:
-    observed = observed.copy(deep=False)
-    name = "the array" if observed.name is None else observed.name
-    observed.attrs = {"long_name": f"where {name} is observed"}
-    return observed
+def _described(seen: xr.DataArray) -> xr.DataArray:
+    seen = seen.copy(deep=False)
+    name = "the array" if seen.name is None else seen.name
+    seen.attrs = {"long_name": f"where {name} is observed"}
+    return seen

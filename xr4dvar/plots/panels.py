@@ -12,6 +12,7 @@ import xarray as xr
 from xr4dvar.errors import InputError, Problems
 from xr4dvar.labels.axes import Axes, find_axes
 from xr4dvar.plots import style
+from xr4dvar.plots.moment import at_moment, choose_moment, in_words
 from xr4dvar.scores.checks import check_same_grid
 from xr4dvar.types import DimsMapping, FloatArray
 
@@ -37,7 +38,8 @@ def plot_panels(
 
     One column a reconstruction, its error (reconstruction minus truth) below it; observations
     and truth on the left. All fields share one range of colours, all errors another, symmetric
-    one; both leave out the outermost 2 %.
+    one; both leave out the outermost 2 %. Shapes are kept, but of a domain that is more than 2.5
+    times as high as wide, or 3.3 times as wide as high, such as a swath: it is stretched.
 
     Parameters
     ----------
@@ -48,7 +50,8 @@ def plot_panels(
     truth : DataArray, optional
         With it come the errors and their RMSE (of the time shown, all cells alike).
     time : label, optional
-        What to show; the nearest there is. Default: the middle one.
+        Which time to show, one that all fields have; a day, such as ``"2012-11-12"``, is the only
+        time of that day, or its midnight. Default: the middle one.
     dims : mapping, optional
         Which dimension is which axis, where names and attributes do not tell.
 
@@ -61,7 +64,8 @@ def plot_panels(
     Raises
     ------
     InputError
-        If nothing is given, an axis is not found, or more than time and two axes are left.
+        If nothing is given, or something else than DataArrays; if there is no such time (the
+        nearest is named), an axis is not found, or more than time and two axes are left.
 
     Examples
     --------
@@ -75,7 +79,7 @@ def plot_panels(
     >>> [panel.get_title() for panel in figure.axes[:2]]
     ['observations', 'reconstruction']
     """
-    plt = style.pyplot()
+    style.pyplot()
     named = style.by_name(reconstruction)
     left = {"observations": observations, "truth": truth}
     given = {**named, **{name: field for name, field in left.items() if field is not None}}
@@ -85,17 +89,18 @@ def plot_panels(
     columns = [[name for name in left if name in maps], *([name] for name in named)]
     columns = [column for column in columns if column]
     rows = 2 if errors or len(columns[0]) == 2 else 1
-    figure: Figure = plt.figure(figsize=_size(rows, len(columns), x, y), layout="compressed")
+    figure = _figure(rows, len(columns), x, y)
     grid = figure.subplots(rows, len(columns), sharex=True, sharey=True, squeeze=False)
     _draw(figure, grid, columns, maps, errors, x, y)
     figure.suptitle(when)
     return figure
 
 
-def _size(rows: int, columns: int, x: xr.DataArray, y: xr.DataArray) -> tuple[float, float]:
+def _figure(rows: int, columns: int, x: xr.DataArray, y: xr.DataArray) -> Figure:
     ratio = style.ratio(x, y)
     width = np.sqrt(_AREA / ratio)
-    return width * columns + 1.4, (width * ratio + 0.3) * rows + 0.7
+    size = width * columns + 1.4, (width * ratio + 0.3) * rows + 0.7
+    return style.figure(size, "compressed")
 
 
 def _draw(
@@ -118,11 +123,12 @@ def _draw(
             if row < len(names):
                 paint = _observed if names[row] == "observations" else _filled
                 fields = paint(panel, x, y, maps[names[row]].values, land, colours)
-                panel.set_title(names[row])
+                style.set_title(panel, names[row], columns=len(columns))
             elif names[0] in errors:
                 error = errors[names[0]]
                 faults = _filled(panel, x, y, error.values, land, error_colours)
-                panel.set_title(f"error (RMSE {_rms(error)} {unit}".rstrip() + ")")
+                title = f"error (RMSE {_rms(error)} {unit}".rstrip() + ")"
+                style.set_title(panel, title, columns=len(columns))
             else:
                 panel.set_axis_off()
     _label_axes(grid, x, y)
@@ -231,17 +237,17 @@ def _at_one_time(
     """Return the fields at one time as (y, x), in memory, and that time in words."""
     if not fields:
         raise InputError([("nothing to draw", "pass observations, reconstruction or truth")])
+    style.check_arrays(fields)
     first = next(iter(fields.values()))
     axes = find_axes(first, dims)
     problems = Problems()
     if axes.y is None or axes.x is None:
         problems.add("panels need two axes, y and x", 'name them: dims={"lat": ..., "lon": ...}')
     when = ""
-    if axes.time is not None:
-        moment = _moment(first, axes.time, time)
-        when = _in_words(moment, axes.time)
+    if axes.time is not None and (moment := choose_moment(first, axes, time, problems)) is not None:
+        when = in_words(moment)
         fields = {
-            name: _pick(name, field, axes.time, moment, problems) for name, field in fields.items()
+            name: at_moment(name, field, axes, moment, problems) for name, field in fields.items()
         }
     problems.raise_if_any()
     first_map = next(iter(fields.values()))
@@ -254,34 +260,3 @@ def _at_one_time(
     order = (axes.dim("y"), axes.dim("x"))
     maps = {name: field.transpose(*order).compute() for name, field in fields.items()}
     return maps, axes, when
-
-
-def _moment(field: xr.DataArray, dim: str, time: Any) -> xr.DataArray:
-    """Return the label nearest to `time`, or the middle one."""
-    labels = field[dim]
-    if time is None:
-        return labels.isel({dim: labels.size // 2})
-    return labels.assign_coords({dim: labels}).sel({dim: time}, method="nearest")
-
-
-def _pick(
-    name: str, field: xr.DataArray, dim: str, moment: xr.DataArray, problems: Problems
-) -> xr.DataArray:
-    if dim not in field.dims:
-        return field
-    field = field.assign_coords({dim: field[dim]})
-    try:
-        return field.sel({dim: moment.values[()]}, drop=True)
-    except KeyError:
-        problems.add(
-            f"{name} has nothing at {_in_words(moment, dim)}", "choose a time= that all fields have"
-        )
-        return field
-
-
-def _in_words(moment: xr.DataArray, dim: str) -> str:
-    value: Any = moment.values[()]
-    if moment.dtype.kind == "M":
-        text = str(np.datetime_as_string(value, unit="m"))
-        return text.replace("T", " ").removesuffix(" 00:00")
-    return str(value) if moment.dtype == object else f"{dim} = {value:g}"

@@ -62,12 +62,13 @@ def plot_spectral_score(
     >>> figure.axes[0].get_title()
     'OI'
     """
-    plt = style.pyplot()
+    style.pyplot()
     named = style.by_name(reconstruction)
     if not named:
         raise InputError([("nothing to draw", 'pass {"name": reconstruction}')])
+    style.check_arrays({**named, "truth": truth})
     spectra = {name: _spectrum(name, field, truth, dims) for name, field in named.items()}
-    figure: Figure = plt.figure(figsize=(3.1 * len(named) + 1.0, 3.4), layout="constrained")
+    figure = style.figure((3.1 * len(named) + 1.0, 3.4), "constrained")
     panels = figure.subplots(1, len(named), sharex=True, sharey=True, squeeze=False)[0]
     for panel, name in zip(panels, named, strict=True):
         image = _draw(panel, spectra, name)
@@ -106,7 +107,8 @@ def _draw(panel: Panel, spectra: dict[str, xr.DataArray], name: str) -> Any:
         if border.min() < _LEVEL < border.max():
             panel.contour(*plane, border, levels=[_LEVEL], colors=[colour], linewidths=width)
         panel.plot([], [], color=colour, linewidth=2, label=other)
-    panel.set(xscale="log", yscale="log", title=name, xlabel=style.label(wavelength))
+    panel.set(xscale="log", yscale="log", xlabel=style.label(wavelength))
+    style.set_title(panel, name, columns=len(spectra))
     for axis in (panel.xaxis, panel.yaxis):
         _plain_ticks(axis)
     _mark(panel, spectra[name])

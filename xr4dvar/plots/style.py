@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
+from textwrap import fill
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -15,10 +17,20 @@ from xr4dvar.labels.axes import Axes
 from xr4dvar.labels.evidence import is_latitude_or_longitude
 from xr4dvar.types import FloatArray
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes as Panel
+    from matplotlib.figure import Figure
+
 #: Land, and whatever else no field has.
 LAND = "0.85"
 #: Okabe and Ito's colours for lines, told apart by colour-blind readers too.
 COLORS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+
+#: Least and greatest height over width of a panel.
+_RATIOS = 0.3, 2.5
+#: Inches beside the panels: labels and colour bar; and width of a letter in font sizes.
+_MARGIN, _LETTER = 1.4, 0.6
+_JOINT = "\N{NO-BREAK SPACE}"
 
 _UNITS = {
     "degrees_east": "°E",
@@ -43,20 +55,41 @@ def pyplot() -> ModuleType:
     return plt
 
 
-def by_name(fields: xr.DataArray | Mapping[str, xr.DataArray] | None) -> dict[str, xr.DataArray]:
+def figure(size: tuple[float, float], layout: str) -> Figure:
+    """Return a new figure of pyplot's, of so many inches."""
+    plt = pyplot()
+    from xr4dvar.plots.figure import ShownOnce
+
+    made: Figure = plt.figure(figsize=size, layout=layout, FigureClass=ShownOnce)
+    return made
+
+
+def by_name(reconstruction: object) -> dict[str, Any]:
     """Return reconstructions by name, whether one or several are given."""
-    if fields is None:
+    if reconstruction is None:
         return {}
-    if isinstance(fields, xr.DataArray):
-        return {"reconstruction": fields}
-    given: dict[str, Any] = dict(fields)  # a Dataset passes for a mapping, hence Any
-    if wrong := [name for name, field in given.items() if not isinstance(field, xr.DataArray)]:
-        problem = f"reconstructions {wrong} are not DataArrays"
-        raise InputError([(problem, 'pass {"name": field}, select variables with ["name"]')])
-    if reserved := {"observations", "truth"} & set(given):
+    # a Dataset passes for a mapping, but holds other quantities, not other maps of the same
+    if isinstance(reconstruction, xr.Dataset) or not isinstance(reconstruction, Mapping):
+        return {"reconstruction": reconstruction}
+    if reserved := {"observations", "truth"} & set(reconstruction):
         names = f"reconstructions cannot be called {sorted(reserved)}"
         raise InputError([(names, "give them other names")])
-    return given
+    return dict(reconstruction)
+
+
+def check_arrays(fields: Mapping[str, object]) -> None:
+    """Refuse all that is no DataArray, by name."""
+    problems = Problems()
+    for name, field in fields.items():
+        if isinstance(field, xr.Dataset):
+            found = list(field.data_vars)
+            what = f"{name} is a Dataset, of {', '.join(map(repr, found)) or 'no variables'}"
+            variable = repr(found[0]) if found else "..."
+            problems.add(what, f"draw one variable at a time, {name}[{variable}]")
+        elif not isinstance(field, xr.DataArray):
+            what = f"{name} is a {type(field).__name__}, not a DataArray"
+            problems.add(what, "label it, xr.DataArray(..., dims=..., coords=...)")
+    problems.raise_if_any()
 
 
 def label(array: xr.DataArray) -> str:
@@ -71,6 +104,15 @@ def unit(array: xr.DataArray) -> str:
     """Return the unit as it is printed, nothing for plain numbers."""
     text = str(array.attrs.get("units", "1"))
     return "" if text == "1" else _UNITS.get(text.lower().replace(" ", "_"), text)
+
+
+def set_title(panel: Panel, title: str, columns: int) -> None:
+    """Set a title in as many lines as it takes not to run over the next of so many columns."""
+    points = 72 * (panel.figure.bbox.width / panel.figure.dpi - _MARGIN) / columns
+    letters = points / (_LETTER * float(panel.title.get_fontsize()))
+    # what is in brackets stays together
+    joined = re.sub(r"\(.*?\)", lambda found: found[0].replace(" ", _JOINT), title)
+    panel.set_title(fill(joined, max(int(letters), 1)).replace(_JOINT, " "))
 
 
 def limits(fields: Iterable[FloatArray]) -> tuple[float, float, bool]:
@@ -114,8 +156,8 @@ def horizontal(field: xr.DataArray, axes: Axes) -> tuple[xr.DataArray, xr.DataAr
     return x, y
 
 
-def aspect(x: xr.DataArray, y: xr.DataArray) -> float | str:
-    """Return the aspect that keeps shapes: by the cosine of latitude, or equal for lengths."""
+def _true_aspect(x: xr.DataArray, y: xr.DataArray) -> float | str:
+    """Return the aspect that keeps all shapes: by the cosine of latitude, or equal for lengths."""
     if is_latitude_or_longitude("y", y):
         factor = degrees_factor(y, Problems()) or 1.0
         return float(1 / np.cos(np.deg2rad(factor * y.mean().item())))
@@ -123,11 +165,21 @@ def aspect(x: xr.DataArray, y: xr.DataArray) -> float | str:
     return "equal" if same else "auto"
 
 
+def aspect(x: xr.DataArray, y: xr.DataArray) -> float | str:
+    """Return the aspect that keeps shapes, or "auto" for a domain that is much too high or wide."""
+    low, high = _RATIOS
+    return _true_aspect(x, y) if low <= _true_ratio(x, y) <= high else "auto"
+
+
 def ratio(x: xr.DataArray, y: xr.DataArray) -> float:
-    """Return height over width of a panel with the aspect of the data."""
-    shape = aspect(x, y)
+    """Return height over width of a panel: that of the data, within bounds."""
+    return float(np.clip(_true_ratio(x, y), *_RATIOS))
+
+
+def _true_ratio(x: xr.DataArray, y: xr.DataArray) -> float:
+    shape = _true_aspect(x, y)
     if isinstance(shape, str) and shape == "auto":
         return 0.8
     spans: Any = [float(c.max() - c.min()) or 1.0 for c in (x, y)]
     stretch = 1.0 if isinstance(shape, str) else shape
-    return float(np.clip(spans[1] * stretch / spans[0], 0.3, 2.5))
+    return float(spans[1] * stretch / spans[0])

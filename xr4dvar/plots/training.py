@@ -44,7 +44,11 @@ def plot_training(history: xr.Dataset) -> Figure:
     >>> plot_training(history).axes[0].get_ylabel()
     'loss'
     """
-    plt = style.pyplot()
+    style.pyplot()
+    given: object = history  # a method that was not trained has none
+    if not isinstance(given, xr.Dataset):
+        what = f"history is a {type(given).__name__}, not a Dataset"
+        raise InputError([(what, "pass the history of a fitted model, model.history")])
     losses = {name: history[name] for name in _LOSSES if name in history}
     if not losses or any(loss.ndim != 1 for loss in losses.values()):
         found = {str(name): list(value.dims) for name, value in history.items()}
@@ -52,7 +56,7 @@ def plot_training(history: xr.Dataset) -> Figure:
         raise InputError([(problem, "pass the history of a fitted model")])
     with_rate = "learning_rate" in history
     rows = {"nrows": 2, "height_ratios": [3, 1]} if with_rate else {"nrows": 1}
-    figure: Figure = plt.figure(figsize=(6.0, 4.6 if with_rate else 3.6), layout="constrained")
+    figure = style.figure((6.0, 4.6 if with_rate else 3.6), "constrained")
     panels = figure.subplots(**rows, sharex=True, squeeze=False)[:, 0]
     _draw_losses(panels[0], losses)
     if with_rate:

@@ -10,8 +10,9 @@ import xarray as xr
 
 from xr4dvar.errors import Problems
 from xr4dvar.labels.axes import Axes
-from xr4dvar.labels.evidence import is_latitude_or_longitude
+from xr4dvar.labels.grid import Grid
 from xr4dvar.labels.indexes import index_of
+from xr4dvar.labels.latitudes import area_weights, latitudes
 
 
 def check_fields(
@@ -45,7 +46,7 @@ def check_mask(mask: Any, reconstruction: xr.DataArray, problems: Problems) -> N
 
 
 def resolve_weights(
-    weights: Any, reconstruction: xr.DataArray, problems: Problems
+    weights: Any, reconstruction: xr.DataArray, grid: Grid, problems: Problems
 ) -> xr.DataArray | None:
     """Return the weights of the cells, on the grid of the reconstruction; "area" by latitude."""
     if weights is None:
@@ -61,30 +62,30 @@ def resolve_weights(
     if not (isinstance(weights, str) and weights == "area"):
         problems.add(f"weights={weights!r} is not known", 'pass a DataArray, "area" or nothing')
         return None
-    found = latitude(reconstruction)
+    found = latitudes(reconstruction, grid)
     if found is None:
+        y = grid.axes.coordinates.get("y")
+        have = "none was found" if y is None else f"{y!r} is not known to be one"
+        name = y or "lat"
         problems.add(
-            'weights="area" needs a latitude coordinate and none was found',
-            "rename it to 'lat', or pass the weights as a DataArray",
+            f'weights="area" needs a latitude coordinate along y and {have}',
+            f"if it is one, give {name!r} the attribute units='degrees_north', or name another "
+            'with dims={"lat": ...}; else pass the weights as a DataArray',
         )
         return None
-    return xr.DataArray(np.cos(np.deg2rad(found.values)), dims=found.dims)
-
-
-def latitude(field: xr.DataArray) -> xr.DataArray | None:
-    """Return the latitude coordinate, 1-D or 2-D, by its standard name or its name."""
-    coords = field.coords.values()
-    return next((c for c in coords if is_latitude_or_longitude("y", c)), None)
+    return area_weights(found)
 
 
 def check_complete(fields: dict[str, xr.DataArray], names: list[str], problems: Problems) -> None:
     """Check for gaps where spectra are asked for; dask fields are not looked at."""
     for label, field in fields.items():
         if field.chunks is None and (missing := int(field.isnull().sum())):
+            dim, size = str(field.dims[-1]), field.shape[-1]
             problems.add(
                 f"{' and '.join(names)} need complete fields and {label} has {missing} missing "
                 "values",
-                f"score a box without gaps, as with {label}.sel(lon=slice(-64, -56))",
+                "score a box without gaps, chosen in all fields, as with "
+                f"{label}.isel({dim}=slice({size // 4}, {3 * size // 4}))",
             )
 
 

@@ -7,6 +7,8 @@ from collections.abc import Collection, Hashable
 import numpy as np
 import xarray as xr
 
+from xr4dvar.cell_noise import cell_uniform
+
 __all__ = ["crps", "rank_histogram", "spread_skill"]
 
 
@@ -22,10 +24,14 @@ def crps(
 
     .. math:: \frac1M \sum_i |x_i - h| - \frac{1}{2 M (M - 1)} \sum_{i,j} |x_i - x_j|
 
+    One member has no pairs and says nothing of how far others would lie apart: its score is that
+    of a single value, the mean absolute error.
+
     Parameters
     ----------
     ensemble : DataArray
-        With the dimension `member`; NaN = left out.
+        With the dimension `member`; NaN = left out. With dask, each task takes all members of
+        its cells: where they are in several chunks, the input is rechunked.
     truth : DataArray
     dim : collection of hashable
         The dimensions to average over.
@@ -46,11 +52,13 @@ def crps(
     ensemble, truth = ensemble.astype("float64"), truth.astype("float64")
     count = ensemble.sizes[member]
     distance = abs(ensemble - truth).mean(member, skipna=False)
+    if count == 1:
+        return _mean(distance, dim, weights)
     # sum of |x_i - x_j| over all pairs, from the sorted members
     factor = xr.DataArray(2.0 * np.arange(1, count + 1) - count - 1, dims=member)
     ranked = xr.apply_ufunc(
         np.sort,
-        ensemble,
+        _members_in_one_chunk(ensemble, member),
         input_core_dims=[[member]],
         output_core_dims=[[member]],
         dask="parallelized",
@@ -105,13 +113,19 @@ def rank_histogram(
     weights: xr.DataArray | None = None,
     *,
     member: str = "member",
+    seed: int = 0,
 ) -> xr.DataArray:
     """Share of cells where so many members are below the truth; flat where it is one more member.
+
+    Where members equal the truth, as in rounded data or in precipitation, the truth takes any of
+    the places among them, drawn at random.
 
     Parameters
     ----------
     ensemble, truth, dim, weights, member
         See `crps`.
+    seed : int
+        What is drawn follows from it and from the place of the cell, however the data are chunked.
 
     Returns
     -------
@@ -130,10 +144,36 @@ def rank_histogram(
     [0.0, 0.5, 0.5]
     """
     known = truth.notnull() & ensemble.notnull().all(member)
-    rank = (ensemble < truth).sum(member)
+    ties = (ensemble == truth).sum(member)
+    among = np.floor(_uniform(ties, seed) * (ties + 1)).clip(max=ties)
+    rank = (ensemble < truth).sum(member) + among
     ranks = np.arange(ensemble.sizes[member] + 1)
     shares = [_mean((rank == n).astype("float64").where(known), dim, weights) for n in ranks]
     return xr.concat(shares, xr.Variable("rank", ranks).to_index_variable(), join="exact")
+
+
+def _uniform(like: xr.DataArray, seed: int) -> xr.DataArray:
+    """Random numbers between 0 and 1 for each cell, lazy and in the same chunks if `like` is."""
+    dims = sorted(like.dims, key=str)  # however they are ordered in the data
+    places = [xr.DataArray(np.arange(like.sizes[dim]), dims=[dim]) for dim in dims]
+    if like.chunks is not None:
+        places = [
+            place.chunk({dim: like.chunksizes[dim] for dim in place.dims}) for place in places
+        ]
+    drawn: xr.DataArray = xr.apply_ufunc(
+        lambda *indices: cell_uniform([seed], indices),
+        *places,
+        dask="parallelized",
+        output_dtypes=[np.float64],
+    )
+    return drawn
+
+
+def _members_in_one_chunk(ensemble: xr.DataArray, member: str) -> xr.DataArray:
+    if ensemble.chunks is None or len(ensemble.chunksizes[member]) == 1:
+        return ensemble
+    others = {dim: "auto" for dim in ensemble.dims if dim != member}
+    return ensemble.chunk({member: -1, **others})
 
 
 def _mean(
