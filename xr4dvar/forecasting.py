@@ -9,7 +9,7 @@ import xarray as xr
 
 from xr4dvar.arguments import check_count
 from xr4dvar.errors import InputError, Problems
-from xr4dvar.inputs import read_inputs
+from xr4dvar.inputs import as_variances, read_inputs
 from xr4dvar.labels import Grid
 from xr4dvar.methods import Method
 from xr4dvar.model import Model
@@ -25,6 +25,7 @@ def forecast(
     steps: int,
     *,
     mask: xr.DataArray | None = None,
+    error_variance: Labelled | float | None = None,
     error: bool = False,
     ensemble: int | None = None,
     seed: int = 0,
@@ -50,7 +51,7 @@ def forecast(
         How many times, in steps of the time axis.
     mask : DataArray of bool, optional
         Cells that are wanted, the same at all times.
-    error, ensemble, seed, dims, periodic, batch_size, device, progress
+    error_variance, error, ensemble, seed, dims, periodic, batch_size, device, progress
         See `reconstruct`.
 
     Returns
@@ -74,13 +75,22 @@ def forecast(
     """
     problems = Problems()
     check_count("steps", steps, problems)
-    inputs, _ = read_inputs(obs, {}, mask=mask, dims=dims, periodic=periodic, problems=problems)
+    variances = as_variances(error_variance, obs, problems)
+    inputs, _ = read_inputs(
+        obs,
+        {"error_variance": variances},
+        mask=mask,
+        dims=dims,
+        periodic=periodic,
+        problems=problems,
+    )
     time = _time_axis(inputs.grid, mask, problems)
-    longer = obs.reindex({time: _longer(obs[time], steps)})
+    longer = {time: _longer(obs[time], steps)}
     maps = reconstruct(
-        longer,
+        obs.reindex(longer),
         model,
         mask=mask,
+        error_variance=None if variances is None else variances.reindex(longer),
         error=error,
         ensemble=ensemble,
         seed=seed,

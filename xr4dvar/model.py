@@ -60,10 +60,10 @@ class Model:
         """Everything but the weights, ready for JSON."""
         return {
             "method": to_config(self.method),
-            "settings": dict(self.parameters.settings),
+            "settings": to_config(self.parameters.settings),
             "variables": dict(self.variables),
             "grid": dict(self.grid),
-            "seed": self.seed,
+            "seed": int(self.seed),
             "background": None if self.background is None else self.background.config,
         }
 
@@ -87,7 +87,7 @@ class Model:
 
     @property
     def history(self) -> xr.Dataset | None:
-        """How training went, along ``epoch``; None where nothing was trained or it was loaded."""
+        """How training went, along ``epoch``; None where nothing was trained."""
         return self.parameters.history
 
     @property

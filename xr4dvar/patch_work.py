@@ -12,7 +12,7 @@ import numpy as np
 
 from xr4dvar.errors import InputError, LostPatches
 from xr4dvar.labels import Grid
-from xr4dvar.methods import GivesEnsembles, KnowsError, KnowsStates, Patches
+from xr4dvar.methods import GivesEnsembles, KnowsError, Patches, knows_states
 from xr4dvar.model import Model
 from xr4dvar.perturbation import check_variance
 from xr4dvar.types import FloatArray, IntArray, Role
@@ -122,7 +122,7 @@ class PatchWork:
 
     def _say_empty(self, given: Patches) -> None:
         """Warn of whole windows in which nothing was observed: patches of maps may well be so."""
-        if not isinstance(self.model.method, KnowsStates):
+        if not knows_states(self.model.method):
             return
         windows = self.model.method.windows(self.grid, self.model.parameters)
         if any(windows[role].patch < self.grid[role].size for role in self.grid.roles):

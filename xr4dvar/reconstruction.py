@@ -7,9 +7,16 @@ from os import PathLike
 
 import xarray as xr
 
-from xr4dvar.arguments import check_count
+from xr4dvar.arguments import check_count, check_flag, check_progress, check_seed
 from xr4dvar.errors import InputError, Problems
-from xr4dvar.inputs import Inputs, check_device, check_numbers, is_dask, read_inputs
+from xr4dvar.inputs import (
+    Inputs,
+    as_variances,
+    check_device,
+    check_numbers,
+    is_dask,
+    read_inputs,
+)
 from xr4dvar.labels import (
     Grid,
     annotate,
@@ -22,15 +29,17 @@ from xr4dvar.labels import (
     variables_signature,
     with_errors,
 )
-from xr4dvar.methods import GivesEnsembles, KnowsError, KnowsStates, Method, check_method
+from xr4dvar.methods import GivesEnsembles, Method, check_method, knows_error, knows_states
 from xr4dvar.model import Model
 from xr4dvar.options import OPTIONS
 from xr4dvar.patch_work import Output
+from xr4dvar.perturbation import VARIANCE, observation_variance
 from xr4dvar.run import Run, takes_error_variance
 from xr4dvar.types import DimsMapping, Labelled
 
 __all__ = [
     "as_model",
+    "can_be_empty",
     "check_takes_error_variance",
     "reconstruct",
     "with_provenance",
@@ -42,7 +51,7 @@ def reconstruct(
     model: Model | Method,
     *,
     mask: xr.DataArray | None = None,
-    error_variance: Labelled | None = None,
+    error_variance: Labelled | float | None = None,
     error: bool = False,
     ensemble: int | None = None,
     seed: int = 0,
@@ -67,10 +76,10 @@ def reconstruct(
     mask : DataArray of bool, optional
         True for cells that are wanted (sea), on some or all dimensions of `obs`; what was
         observed at the others is not used, and they are missing in the result.
-    error_variance : DataArray or Dataset, optional
-        Variance of each observation's error, in the data's units squared, on the grid of `obs`:
-        for methods that weigh observations by it (`OptimalInterpolation`, also as a background,
-        `FourDVar`, `Cycled`, `Variational`), and for the members of any.
+    error_variance : float, DataArray or Dataset, optional
+        Variance of each observation's error, in the data's units squared: one number for all, or
+        on the grid of `obs`; for methods that weigh observations by it (`OptimalInterpolation`,
+        also as a background, `FourDVar`, `Cycled`, `Variational`), and for the members of any.
     error : bool
         Also give the standard deviation of the error of each map, for methods that know it
         (`OptimalInterpolation`, `FourDVar`, `Cycled`, `DataAssimilationNetwork`, and `Variational`
@@ -116,11 +125,15 @@ def reconstruct(
     problems = Problems()
     if batch_size is not None:
         check_count("batch_size", batch_size, problems)
+    check_flag("error", error, problems)
+    check_seed(seed, problems)
+    check_progress(progress, problems)
     if isinstance(model, Model):
         obs = in_order(obs, model.variables)
+    variances = as_variances(error_variance, obs, problems)
     inputs, extra = read_inputs(
         obs,
-        {"error_variance": error_variance},
+        {"error_variance": variances},
         mask=mask,
         dims=dims,
         periodic=periodic,
@@ -128,16 +141,18 @@ def reconstruct(
     )
     device = OPTIONS["device"] if device is None else device
     check_device(device, problems, here=not is_dask(inputs.fields))
-    check_numbers(inputs, problems, empty=knows_states(model))
+    check_numbers(inputs, problems, empty=can_be_empty(model))
     with problems.collect():
         model = as_model(obs, model, inputs)
-        drawn = ensemble is not None and not isinstance(model.method, GivesEnsembles)
-        if error_variance is not None and not drawn:
+        noisy = ensemble is not None and not isinstance(model.method, GivesEnsembles)
+        if error_variance is not None and not noisy:
             check_takes_error_variance(model, problems)
-    if error:
+        elif error_variance is None and noisy:
+            observation_variance(model, inputs)  # raises where there is none
+    if error is True:
         _check_error(obs, model, problems)
     if ensemble is not None:
-        _check_ensemble(obs, ensemble, seed, error, problems)
+        _check_ensemble(obs, ensemble, error, problems)
     problems.raise_if_any()
     run = Run(inputs, batch_size, device, progress)
     output = Output(error, ensemble or 0, seed)
@@ -178,9 +193,9 @@ def as_model(obs: Labelled, model: Model | Method, inputs: Inputs) -> Model:
     return Model(model, parameters, variables, grid, background=background)
 
 
-def knows_states(model: object) -> bool:
+def can_be_empty(model: object) -> bool:
     """Whether a model, or a method, can do without any observation."""
-    return isinstance(model.method if isinstance(model, Model) else model, KnowsStates)
+    return knows_states(model.method if isinstance(model, Model) else model)
 
 
 def _check_patch(model: Model, grid: Grid, problems: Problems) -> None:
@@ -196,21 +211,21 @@ def _check_patch(model: Model, grid: Grid, problems: Problems) -> None:
 
 def _check_error(obs: Labelled, model: Model | Method, problems: Problems) -> None:
     method = model.method if isinstance(model, Model) else model
-    if not isinstance(method, KnowsError) or not getattr(method, "knows_error", True):
+    if not knows_error(method):
+        own = getattr(method, "error_variance", None)
+        has = isinstance(method, GivesEnsembles) or own is not None
+        members = "ensemble=20" if has else f"ensemble=20, error_variance={VARIANCE}"
         problems.add(
             f"{type(method).__name__} does not know the error of its maps",
-            "use ensemble=20, or OptimalInterpolation, FourDVar or, of EOFs or an AutoEncoder, "
-            "Variational with control='latent'",
+            f"draw members, reconstruct(model, {members}), or use OptimalInterpolation, FourDVar "
+            "or, of EOFs or an AutoEncoder, Variational with control='latent'",
         )
     check_error_names(obs, problems)
 
 
-def _check_ensemble(
-    obs: Labelled, ensemble: object, seed: object, error: bool, problems: Problems
-) -> None:
+def _check_ensemble(obs: Labelled, ensemble: object, error: bool, problems: Problems) -> None:
     check_count("ensemble", ensemble, problems)
-    check_count("seed", seed, problems, least=0)
-    if error:
+    if error is True:
         what = "error=True and ensemble= exclude each other"
         problems.add(what, 'the spread says it too: members.std("member")')
     if "member" in obs.dims or "member" in obs.coords:
@@ -222,7 +237,10 @@ def check_takes_error_variance(model: Model, problems: Problems) -> None:
     """Note error variances that are of no use."""
     if not takes_error_variance(model):
         what = "error_variance is of no use to this model"
-        fix = "leave it out, or use OptimalInterpolation, or a method whose own is no matrix"
+        fix = (
+            "leave it out, draw members with it, ensemble=20, or use OptimalInterpolation, or a "
+            "method whose own is no matrix"
+        )
         problems.add(what, fix)
 
 

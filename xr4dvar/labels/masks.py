@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from xr4dvar.errors import Problems
+from xr4dvar.errors import InputError, Problems
 from xr4dvar.labels.alignment import check_aligned
 from xr4dvar.labels.grid import Grid
 from xr4dvar.labels.stacking import Array, canonical, flipped, named_arrays
@@ -31,6 +31,10 @@ def mask(obs: Labelled) -> Labelled:
     >>> mask(xr.DataArray([1.0, np.nan], dims="x")).values
     array([ True, False])
     """
+    given: object = obs
+    if not isinstance(given, xr.DataArray | xr.Dataset):
+        what = f"obs is a {type(given).__name__}, not a DataArray or Dataset"
+        raise InputError([(what, "label it, xr.DataArray(obs, dims=..., coords=...)")])
     observed = obs.notnull()
     if isinstance(observed, xr.Dataset):
         return observed.assign({name: _described(a) for name, a in observed.items()})
@@ -52,7 +56,7 @@ def check_domain(domain: object, obs: Labelled, problems: Problems) -> None:
 
     Examples
     --------
-    >>> from xr4dvar.errors import Problems
+    >>> from xr4dvar.errors import InputError, Problems
     >>> from xr4dvar.labels import check_domain
     >>> problems = Problems()
     >>> obs = xr.DataArray(np.zeros(2), dims="lat")

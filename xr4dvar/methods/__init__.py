@@ -21,6 +21,8 @@ from xr4dvar.methods.base import (
     Solver,
     Window,
     check_method,
+    knows_error,
+    knows_states,
 )
 from xr4dvar.methods.configuration import from_config, to_config
 from xr4dvar.methods.cycled import Cycled
@@ -75,5 +77,7 @@ __all__ = [
     "Window",
     "check_method",
     "from_config",
+    "knows_error",
+    "knows_states",
     "to_config",
 ]

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from xr4dvar.arguments import check_count
+from xr4dvar.arguments import check_count, is_number, is_word, shown
 from xr4dvar.errors import Problems
 from xr4dvar.labels import Grid, parse_length
 from xr4dvar.labels.units import UserLength
@@ -105,25 +105,26 @@ class OptimalInterpolation:
         from xr4dvar.covariance.families import FAMILIES
 
         problems = Problems()
-        if self.family not in FAMILIES:
-            problems.add(f"family {self.family!r} is unknown", f"use one of {', '.join(FAMILIES)}")
+        if not is_word(self.family, *FAMILIES):
+            what = f"family {shown(self.family)} is unknown"
+            problems.add(what, f"use one of {', '.join(FAMILIES)}")
         check_count("scales", self.scales, problems)
-        if self.variances and len(self.variances) != len(self.lengths):
-            problems.add(
-                f"{len(self.variances)} variances for {len(self.lengths)} lengths",
-                "give one variance for each length",
-            )
-        for what, values in (
-            ("variance", self.variances),
-            ("error_variance", [self.error_variance]),
-        ):
+        if self.length is not None and not self.lengths:
+            fix = "give a length, or leave it out: fit finds it"
+            problems.add(f"length is {self.length!r}", fix)
+        variance: object = self.variance
+        each = [variance] if isinstance(variance, str | bytes) else self.variances
+        if variance is not None and len(each) != len(self.lengths):
+            what = f"{len(each)} variances for {len(self.lengths)} lengths"
+            problems.add(what, "give one variance for each length")
+        errors = [] if self.error_variance is None else [self.error_variance]
+        for name, values in (("variance", each), ("error_variance", errors)):
             for value in values:
-                if value is not None and not (math.isfinite(value) and value > 0):
-                    problems.add(
-                        f"{what} is {value}", f"give a positive {what}, in the data's units squared"
-                    )
-        if isinstance(self.mean, str) and self.mean not in ("map", "constant"):
-            problems.add(f"mean is {self.mean!r}", "use 'map', 'constant' or a number")
+                if not (is_number(value) and value > 0):  # type: ignore[operator]
+                    fix = f"give a positive {name}, in the data's units squared"
+                    problems.add(f"{name} is {shown(value)}", fix)
+        if not is_word(self.mean, "map", "constant") and not is_number(self.mean):
+            problems.add(f"mean is {shown(self.mean)}", "use 'map', 'constant' or a number")
         for length in self.lengths:
             with problems.collect():
                 parse_length(length, grid)
