@@ -81,7 +81,7 @@ def make_fabric(options: FitOptions) -> Any:
             [(what, "leave them out, or use names and numbers that are there")]
         ) from error
     if options.devices > 1:
-        _check_launcher(fabric.strategy.launcher, options.devices)
+        _check_launcher(fabric.strategy, options.devices)
     return fabric
 
 
@@ -101,14 +101,14 @@ def _check_devices(place: torch.device, options: FitOptions) -> None:
         raise InputError([(what, fix)])
 
 
-def _check_launcher(launcher: Any, devices: int) -> None:
-    """Raise where the further processes, which run the same script, have none to run.
-
-    There is no launcher where torchrun has started all processes already.
-    """
+def _check_launcher(strategy: Any, devices: int) -> None:
+    """Raise where the further processes, which run the same script, have none to run."""
+    cluster = getattr(strategy, "cluster_environment", None)
+    if getattr(cluster, "creates_processes_externally", False):  # by torchrun, before this one
+        return
     script = sys.argv[0] if sys.argv else ""
-    console = getattr(launcher, "is_interactive_compatible", False)
-    if launcher is not None and (console or not Path(script).is_file()):
+    console = getattr(strategy.launcher, "is_interactive_compatible", False)
+    if console or not Path(script).is_file():
         what = f"devices is {devices}, and a notebook or console is one process"
         fix = f"put it into a script and run torchrun --nproc-per-node={devices} script.py"
         raise InputError([(what, fix)])
