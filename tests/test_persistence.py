@@ -409,8 +409,9 @@ def mutated(content: bytes, generator: np.random.Generator) -> bytes:
     end = 8 + size if generator.random() < 0.8 else len(content)
     changed = bytearray(content)
     for _ in range(int(generator.integers(1, 4))):
-        place = int(generator.integers(min(end, len(changed) - 1)))
-        other = int(generator.integers(min(end, len(changed) - 1)))
+        if len(changed) < 2:
+            break
+        place, other = generator.integers(min(end, len(changed)), size=2).tolist()
         length = int(generator.integers(1, 30))
         match generator.integers(7):
             case 0:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -173,11 +174,11 @@ def as_path(name: str, path: object) -> Path:
     InputError
         It names none.
     """
-    try:
-        if path != "":  # which would be the current folder
-            return Path(path)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        pass
+    with suppress(TypeError, ValueError, OSError):
+        found = Path(path)  # type: ignore[arg-type]
+        found.exists()  # raises where a name is too long
+        if path != "" and "\0" not in str(found):  # "" would be the current folder
+            return found
     raise InputError([(f"{name} is {shown(path)}", "give the name of a file")])
 
 

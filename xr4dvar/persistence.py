@@ -146,12 +146,10 @@ def load(path: str | PathLike[str]) -> Model:
 
     try:
         source = as_path("path", path)
-        exists, found = source.is_file(), source.exists()
-    except (InputError, OSError, ValueError) as error:  # names that no file can have
-        what = f"path is {shown(path)}"
-        raise ModelFileError([(what, "give the name of a file that model.save wrote")]) from error
-    if not exists:
-        what = "is no file" if found else "does not exist"
+    except InputError as error:
+        raise ModelFileError(list(error.problems)) from error
+    if not source.is_file():
+        what = "is no file" if source.exists() else "does not exist"
         raise ModelFileError([(f"{str(source)!r} {what}", "check the path")])
     try:
         with safe_open(source, framework="numpy") as file:
@@ -184,11 +182,11 @@ def _check_header(header: Mapping[str, str], source: Path) -> None:
 def _restore(header: Mapping[str, str], arrays: Mapping[str, np.ndarray], source: Path) -> Model:
     """The model of a header and its weights, if both are as they were written."""
     try:
-        history = header.get("history", "[]")  # the first files had none
-        model = _model(json.loads(header["model"]), arrays, json.loads(history), BACKGROUNDS)
-        intact = model.digest == header["digest"] and (
-            "history" not in header or _digest(history) == header["history_digest"]
-        )
+        history = header.get("history")  # the first files have none, and no digest of one
+        told = [] if history is None else json.loads(history)
+        model = _model(json.loads(header["model"]), arrays, told, BACKGROUNDS)
+        same = header.get("history_digest") == (None if history is None else _digest(history))
+        intact = same and model.digest == header["digest"]
         repr(model)  # which reads all that every model has
     except InputError as error:
         raise ModelFileError(list(error.problems)) from error
