@@ -178,7 +178,7 @@ def check_variances(name: str, value: object, sizes: Sequence[int], problems: Pr
     if not isinstance(value, Sequence) or isinstance(value, str | bytes):
         check_number(name, value, problems)
         return
-    if any(isinstance(number, Sequence) and not isinstance(number, str) for number in value):
+    if any(hasattr(one, "__len__") and not isinstance(one, str | bytes) for one in value):
         what = f"{name} is a matrix, and {len(value)} numbers is all that can be used"
         problems.add(what, "give variances, or use FourDVar where errors are correlated")
         return
