@@ -202,9 +202,12 @@ LABELS: dict[str, Row] = {
     "mask that is none": (
         lambda g: g.reconstruct(mask=g.truth[0].compute() * 0 + 3), "mask: holds 3.0 | compare it"
     ),
-    "error variance as a number": (
-        lambda g: g.reconstruct(error_variance=0.1),
-        "error_variance is a float | xr.full_like(obs, error_variance)",
+    "error variance as a text": (
+        lambda g: g.reconstruct(error_variance="0.1"),
+        "error_variance is a str | obs_error**2, or one number for all",
+    ),
+    "error variance that is not positive": (
+        lambda g: g.reconstruct(model=g.oi, error_variance=0.0), "error_variance is 0.0 | above 0"
     ),
     "error variance on another grid": (
         lambda g: g.reconstruct(error_variance=g.truth.isel(lat=slice(5))),
@@ -369,6 +372,9 @@ LABELS: dict[str, Row] = {
     ),
     "device by number": (lambda g: g.reconstruct(device=0), "device 0 is unknown | 'cuda:1'"),
     "no device": (lambda g: g.fit(devices=0), "devices is 0 | at least 1"),
+    "two of one device": (
+        lambda g: g.fit(devices=2, device="cpu:0"), "devices is 2, and 'cpu:0' is one | 'cpu', or"
+    ),
     "unknown precision": (
         lambda g: g.fit(precision="float8", device="cpu"), "precision='float8' | '32-true'"
     ),

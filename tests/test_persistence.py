@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import io
 import json
 import os
@@ -18,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 import xarray as xr
 from safetensors.numpy import load_file, save_file
@@ -76,11 +78,48 @@ def test_in_a_fresh_process(models: dict[str, xv.Model], obs: xr.DataArray, path
         np.testing.assert_array_equal(maps, xv.reconstruct(obs, models["net"]))
 
 
-def test_history_is_not_kept(models: dict[str, xv.Model], path: Path) -> None:
-    """As `Model.history` says: it tells of the fit, which a loaded model has not seen."""
-    assert models["net"].history is not None
-    models["net"].save(path)
+def test_history_is_kept(models: dict[str, xv.Model], path: Path) -> None:
+    """Bit by bit, with the types, attributes and coordinates; that of a background too."""
+    net = models["net"]
+    assert net.history is not None
+    strange = xr.Dataset(
+        {"loss": ("iteration", [0.1 + 0.2, np.nan, np.inf, 5e-324])},
+        {"iteration": [1, 2, 3, 4], "component": ["x", "y"]},
+        {"best": np.int64(3)},
+    )
+    oi = replace(models["oi"], parameters=replace(models["oi"].parameters, history=strange))
+    replace(net, background=oi).save(path)
+    back = xv.load(path)
+    assert back.history is not None
+    assert back.history.identical(net.history)
+    assert back.history.epoch.dtype == net.history.epoch.dtype
+    assert back.background is not None
+    assert back.background.history is not None
+    assert back.background.history.identical(strange)
+    models["linear"].save(path, overwrite=True)
     assert xv.load(path).history is None
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_same_model_gives_the_same_bytes(
+    method: str, models: dict[str, xv.Model], path: Path
+) -> None:
+    """safetensors alone writes its header in an order that changes from save to save."""
+    models[method].save(path)
+    content = path.read_bytes()
+    for _ in range(5):
+        models[method].save(path, overwrite=True)
+        assert path.read_bytes() == content
+    xv.load(path).save(path, overwrite=True)
+    assert path.read_bytes() == content
+
+
+def test_files_of_before_the_history_was_kept(models: dict[str, xv.Model], path: Path) -> None:
+    models["net"].save(path)
+    rewrite(path, history=None, history_digest=None)
+    back = xv.load(path)
+    assert back.digest == models["net"].digest
+    assert back.history is None
 
 
 def test_the_file_is_plain_safetensors(models: dict[str, xv.Model], path: Path) -> None:
@@ -218,6 +257,50 @@ def flip_a_weight(path: Path) -> None:
     path.write_bytes(content)
 
 
+def digest_of(config: dict[str, Any], arrays: dict[str, np.ndarray]) -> str:
+    """The digest that belongs to a header, as whoever means harm would write it."""
+    total = hashlib.blake2b(digest_size=16)
+    total.update(json.dumps(config, sort_keys=True).encode())
+    for name, array in sorted(arrays.items()):
+        total.update(f"{name}{array.dtype}{array.shape}".encode())
+        total.update(array.tobytes())
+    return total.hexdigest()
+
+
+def forge(path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
+    """Change the header's model, with the digest that belongs to it."""
+    config = json.loads(metadata(path)["model"])
+    change(config)
+    rewrite(path, model=json.dumps(config), digest=digest_of(config, load_file(path)))
+
+
+def nested(depth: int) -> Callable[[Path], None]:
+    """Backgrounds of backgrounds."""
+
+    def spoil(path: Path) -> None:
+        one = json.loads(metadata(path)["model"])["background"]
+        text = json.dumps(one)
+        for _ in range(depth):
+            text = json.dumps(one).replace('"background": null}', '"background": ' + text + "}")
+        assert text.count('"seed"') == depth + 1
+        rewrite(path, model=text)
+
+    return spoil
+
+
+def of_dtype(dtype: torch.dtype) -> Callable[[Path], None]:
+    """One weight in a type that numpy has not."""
+
+    def spoil(path: Path) -> None:
+        header = metadata(path)
+        weights = safetensors.torch.load_file(path)
+        name = next(iter(weights))
+        weights[name] = weights[name].to(dtype)
+        safetensors.torch.save_file(weights, path, header)
+
+    return spoil
+
+
 def as_torch(path: Path) -> None:
     torch.save({"weights": torch.ones(2)}, path)
 
@@ -243,6 +326,40 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
         "was written by xr4dvar 9.1 in format 2, this version reads up to 1; fix: update xr4dvar",
     ),
     "of an odd format": (lambda p: rewrite(p, format_version="two"), "in format two"),
+    "of format 2 in Arabic": (lambda p: rewrite(p, format_version="\u0662"), "in format \u0662"),
+    "of format 1 in Arabic": (lambda p: rewrite(p, format_version="\u0661"), "in format \u0661"),
+    "of format squared": (lambda p: rewrite(p, format_version="\u00b2"), "in format \u00b2"),
+    "of format zero": (lambda p: rewrite(p, format_version="0"), "in format 0"),
+    "without a format": (lambda p: rewrite(p, format_version=None), "update xr4dvar"),
+    "bf16": (of_dtype(torch.bfloat16), "is damaged or no safetensors file"),
+    "f8": (of_dtype(torch.float8_e4m3fn), "is damaged or no safetensors file"),
+    "deep JSON": (lambda p: rewrite(p, model="[" * 9000 + "]" * 9000), "header of .* is damaged"),
+    "deep history": (lambda p: rewrite(p, history="[" * 9000 + "]" * 9000), "is damaged"),
+    "many backgrounds": (nested(900), "the header of .* is damaged"),
+    "more backgrounds than a model has": (nested(25), "more than 20 backgrounds"),
+    "seed without end": (lambda p: forge(p, lambda c: c.update(seed=np.inf)), "seed is inf"),
+    "seed of half": (lambda p: forge(p, lambda c: c.update(seed=0.5)), "seed is 0.5, not a whole"),
+    "settings that are a list": (
+        lambda p: forge(p, lambda c: c.update(settings=[])), r"settings is \[\], not a mapping"
+    ),
+    "variables that are a text": (
+        lambda p: forge(p, lambda c: c.update(variables="ssh")), "variables is 'ssh', not a mapping"
+    ),
+    "units that are a number": (
+        lambda p: forge(p, lambda c: c["variables"].update(ssh=3)), "units of 'ssh' are 3, not a"
+    ),
+    "no axes": (lambda p: forge(p, lambda c: c["grid"].update(axes=None)), "header .* is damaged"),
+    "an axis of nothing": (
+        lambda p: forge(p, lambda c: c["grid"]["axes"].update(y={})), "header of .* is damaged"
+    ),
+    "a spacing that is a text": (
+        lambda p: forge(p, lambda c: c["grid"]["axes"]["y"].update(spacing="1")),
+        "spacing of 'y' is '1', not a number",
+    ),
+    "another history": (
+        lambda p: rewrite(p, history=metadata(p)["history"].replace("1", "2")), "is damaged"
+    ),
+    "a history that is none": (lambda p: rewrite(p, history="[3]"), "header of .* is damaged"),
     "without a model": (lambda p: rewrite(p, model=None), "the header of .* is damaged"),
     "with half a model": (lambda p: rewrite(p, model='{"method"'), "the header of .* is damaged"),
     "with a model that lacks its grid": (
@@ -284,3 +401,108 @@ def test_what_is_not_there(tmp_path: Path) -> None:
         xv.load(tmp_path / "absent.safetensors")
     with pytest.raises(xv.ModelFileError, match="is no file"):
         xv.load(tmp_path)
+
+
+def mutated(content: bytes, generator: np.random.Generator) -> bytes:
+    """A file with some bits, bytes or a piece of it changed, mostly in its header."""
+    size = int.from_bytes(content[:8], "little")
+    end = 8 + size if generator.random() < 0.8 else len(content)
+    changed = bytearray(content)
+    for _ in range(int(generator.integers(1, 4))):
+        if len(changed) < 2:
+            break
+        place, other = generator.integers(min(end, len(changed)), size=2).tolist()
+        length = int(generator.integers(1, 30))
+        match generator.integers(7):
+            case 0:
+                changed[place] ^= 1 << int(generator.integers(8))
+            case 1:
+                changed[place] = int(generator.integers(256))
+            case 2:
+                del changed[place : place + length]
+            case 3:
+                changed[place:place] = changed[other : other + length]
+            case 4:
+                changed[place : place + length] = changed[other : other + length]
+            case 5:
+                changed[place:place] = generator.choice(TOKENS).encode()
+            case 6:
+                del changed[max(1, place) :]
+    if generator.random() < 0.5:  # so that what was changed is not only the length of the header
+        changed[:8] = (max(0, size + len(changed) - len(content))).to_bytes(8, "little")
+    return bytes(changed)
+
+
+TOKENS = [
+    "null",
+    "-1",
+    "1e999",
+    "Infinity",
+    "[",
+    "]",
+    "{",
+    "}",
+    '"',
+    "\\",
+    "9" * 5000,
+    "\u0662",
+    ",",
+]
+
+
+def tampered(config: Any, generator: np.random.Generator) -> Any:
+    """The JSON of a model with one value of it, at any depth, exchanged for another kind."""
+    junk = [None, -1, np.inf, 1e308, 10**30, "x", "", [], {}, [[]], True, {"name": "Training"}]
+    config = json.loads(json.dumps(config))
+    place = config
+    while True:
+        keys = list(place) if isinstance(place, dict) else list(range(len(place)))
+        if not keys:
+            return config
+        key = keys[int(generator.integers(len(keys)))]
+        if isinstance(place[key], dict | list) and generator.random() < 0.8:
+            place = place[key]
+            continue
+        if generator.random() < 0.2:
+            del place[key]
+        else:
+            place[key] = junk[int(generator.integers(len(junk)))]
+        return config
+
+
+@pytest.mark.parametrize(
+    ("kind", "count"),
+    [
+        ("bytes", 500),
+        ("values", 200),
+        pytest.param("bytes", 20_000, marks=pytest.mark.slow),
+        pytest.param("values", 5_000, marks=pytest.mark.slow),
+    ],
+)
+def test_nothing_but_one_error_comes_of_a_damaged_file(
+    kind: str, count: int, models: dict[str, xv.Model], path: Path
+) -> None:
+    """It is refused as a model file, or it is the model: no change goes unnoticed."""
+    generator = np.random.default_rng(count)
+    net = models["net"]
+    net.save(path)
+    content, config, arrays = path.read_bytes(), net.config, load_file(path)
+    refused = 0
+    for _ in range(count):
+        if kind == "bytes":
+            path.write_bytes(mutated(content, generator))
+        else:  # with the digest that belongs to them: whoever means harm writes it
+            changed = tampered(config, generator)
+            path.write_bytes(content)
+            rewrite(path, model=json.dumps(changed), digest=digest_of(changed, arrays))
+        try:
+            back = xv.load(path)
+        except xv.ModelFileError:
+            refused += 1
+            continue
+        assert repr(back)
+        if kind == "bytes":
+            assert back.digest == net.digest
+            assert back.history is not None
+            assert back.history.identical(net.history)
+    assert refused > 0.5 * count

@@ -1,5 +1,6 @@
 """Members of any method: its maps of observations with noise added to them."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,7 +8,8 @@ import pytest
 import xarray as xr
 
 import xr4dvar as xv
-from xr4dvar.inputs import read_inputs
+from xr4dvar.errors import Problems
+from xr4dvar.inputs import as_variances, read_inputs
 from xr4dvar.methods import Parameters
 from xr4dvar.perturbation import observation_variance
 
@@ -132,5 +134,89 @@ def test_what_is_missing_or_wrong_is_said(obs):
             obs.fourdvar.reconstruct(
                 xv.LinearInterpolation(), ensemble=2, error_variance=variance
             ).compute()
-    with pytest.raises(xv.InputError, match="of no use"):
+    with pytest.raises(xv.InputError, match=r"of no use to this model; fix: .* ensemble=20"):
         obs.fourdvar.reconstruct(xv.LinearInterpolation(), error_variance=bad)
+
+
+def test_one_number_is_the_variance_of_all_observations(obs):
+    """The same as a field of it, and as a method whose own it is, wherever one may be given."""
+    fourdvar = xv.FourDVar(
+        xv.StepMap(lambda x: 0.9 * x, dt=1.0), error_variance=1.0, starts=1,
+        background_state=[0.0] * 10, background_error_variance=1.0,
+    )  # fmt: skip
+    both = xr.Dataset({"v": obs, "w": 2 * obs})
+    points = obs.stack(place=("time", "x")).dropna("place").reset_index("place")
+    grid = obs.isel(time=slice(2))
+    own = own_variance(0.3)
+    for given, verb, method in [
+        (obs, lambda a, **r: xv.reconstruct(a, OI, **r), lambda a: xv.reconstruct(a, own)),
+        (both, lambda a, **r: xv.reconstruct(a, OI, **r), lambda a: xv.reconstruct(a, own)),
+        (obs.chunk(time=5), lambda a, **r: xv.reconstruct(a, OI, **r), None),
+        (obs, lambda a, **r: xv.reconstruct(a, xv.LinearInterpolation(), ensemble=2, **r), None),
+        (both, lambda a, **r: xv.reconstruct(a, OI, ensemble=2, **r), None),
+        (obs, lambda a, **r: xv.cost_curve(a, fourdvar, **r), None),
+        (obs, lambda a, **r: xv.forecast(a, fourdvar, 2, **r), None),
+        (
+            points,
+            lambda a, **r: xv.map_points(a, OI, grid, error=True, **r),
+            lambda a: xv.map_points(a, own, grid, error=True),
+        ),
+    ]:
+        field = xr.full_like(given, 0.3)
+        found = verb(given, error_variance=0.3)
+        xr.testing.assert_identical(plain(found), plain(verb(given, error_variance=field)))
+        if method is not None:
+            xr.testing.assert_allclose(plain(found), plain(method(given)), rtol=1e-4)
+        assert found.chunks == given.chunks or given.chunks is None
+
+
+def own_variance(error_variance):
+    return replace(OI, error_variance=error_variance)
+
+
+def plain(maps):
+    """Values without what tells how they were made."""
+    return maps.drop_attrs().compute()
+
+
+def test_one_number_has_no_units_and_takes_no_memory(obs):
+    problems = Problems()
+    metres = obs.assign_attrs(units="m")
+    field = as_variances(0.3, metres, problems)
+    assert field.attrs == {}
+    assert field.data.strides == (0, 0)
+    assert as_variances(0.3, metres.chunk(time=5), problems).chunks == metres.chunk(time=5).chunks
+    assert as_variances(np.float32(0.5), xr.Dataset({"a": metres}), problems).a.dtype == "float64"
+    assert as_variances(metres, metres, problems) is metres
+    assert problems.found == []
+
+
+def test_the_fix_for_a_method_without_errors_works(obs):
+    """`error=True` of a network, then what each error says to do: the second call works."""
+    training = xv.Training(steps=1, batch_size=2)
+    method = xv.FourDVarNet(
+        background=OI, patch={"time": 12, "x": 10}, iterations=1, widths=(4,), training=training
+    )
+    model = obs.fourdvar.fit(method)
+    advice = r"fix: draw members, .*ensemble=20, error_variance=\.\.\., a number or a field in"
+    with pytest.raises(xv.InputError, match=f"FourDVarNet does not know the error.*{advice}"):
+        obs.fourdvar.reconstruct(model, error=True)
+    with pytest.raises(xv.InputError, match=r"fix: give error_variance=\.\.\., a number"):
+        obs.fourdvar.reconstruct(model, ensemble=3)
+    members = obs.fourdvar.reconstruct(model, ensemble=3, error_variance=0.5)
+    assert members.sizes["member"] == 3
+    ahead = obs.fourdvar.forecast(model, 2, ensemble=3, error_variance=xr.full_like(obs, 0.5))
+    assert ahead.dims == ("member", "time", "x")
+    assert bool(ahead.notnull().all())
+    known = replace(model, method=replace(method, error_variance=0.5))
+    with pytest.raises(xv.InputError, match=r"draw members, reconstruct\(model, ensemble=20\)"):
+        obs.fourdvar.reconstruct(known, error=True)
+    assert obs.fourdvar.reconstruct(known, ensemble=3).sizes["member"] == 3
+
+
+def test_members_of_a_method_whose_variance_is_a_matrix():
+    obs = xv.datasets.lorenz63(windows=1, steps=30, first=0, last=29).obs
+    method = xv.FourDVar(xv.Lorenz63(), error_variance=np.eye(3), starts=1, climate=50)
+    cycled = xv.Cycled(method, window=20, shift=5)
+    with pytest.raises(xv.InputError, match="which Cycled holds as a matrix; fix: give error_var"):
+        obs.fourdvar.reconstruct(cycled, ensemble=2)

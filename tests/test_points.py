@@ -338,5 +338,7 @@ def test_variances_go_by_name_and_by_label():
     in_cm = (tracks() * 0 + 1).assign_attrs(units="cm2")
     with pytest.raises(xv.InputError, match="error_variance: that of 'ssh' is in 'cm2'"):
         xv.map_points(tracks(), oi(), grid(), error_variance=in_cm)
-    with pytest.raises(xv.InputError, match="error_variance is a float"):
-        xv.map_points(tracks(), oi(), grid(), error_variance=0.1)
+    one = xv.map_points(tracks(), oi(), grid(), error_variance=0.3)
+    xr.testing.assert_identical(
+        one.drop_attrs(), xv.map_points(tracks(), oi(error_variance=0.3), grid()).drop_attrs()
+    )

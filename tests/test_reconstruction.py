@@ -399,3 +399,23 @@ def test_settings_are_left_alone(models: Mapping[str, xv.Model], obs: xr.DataArr
     assert models["net"].digest == digest
     for name, array in models["net"].arrays.items():
         np.testing.assert_array_equal(array, weights[name])
+
+
+@pytest.mark.parametrize("knows", [True, False])
+def test_only_methods_that_say_so_do_without_observations(
+    knows: bool, obs: xr.DataArray, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A method of somebody else's may have the property, and it may be false."""
+
+    class Known(xv.LinearInterpolation):
+        knows_states = knows
+
+    nothing = obs.where(False)
+    with caplog.at_level("WARNING", logger="xr4dvar"):
+        if knows:
+            assert xv.reconstruct(nothing, Known()).isnull().all()
+        else:
+            with pytest.raises(xv.InputError, match="'ssh' has no value, all is missing"):
+                xv.reconstruct(nothing, Known())
+            xv.reconstruct(nothing.chunk(), Known()).compute()
+    assert ("windows have no observation" in caplog.text) is knows

@@ -95,7 +95,7 @@ class FourDVarAccessor:
         model: Model | Method,
         *,
         mask: xr.DataArray | None = None,
-        error_variance: Labelled | None = None,
+        error_variance: Labelled | float | None = None,
         error: bool = False,
         ensemble: int | None = None,
         seed: int = 0,
@@ -136,6 +136,7 @@ class FourDVarAccessor:
         steps: int,
         *,
         mask: xr.DataArray | None = None,
+        error_variance: Labelled | float | None = None,
         error: bool = False,
         ensemble: int | None = None,
         seed: int = 0,
@@ -159,6 +160,7 @@ class FourDVarAccessor:
             model,
             steps,
             mask=mask,
+            error_variance=error_variance,
             error=error,
             ensemble=ensemble,
             seed=seed,
@@ -193,7 +195,7 @@ class FourDVarAccessor:
         model: Model | Method,
         grid: Labelled,
         *,
-        error_variance: Labelled | None = None,
+        error_variance: Labelled | float | None = None,
         error: bool = False,
         dims: DimsMapping | None = None,
         periodic: Iterable[str] = (),
@@ -222,6 +224,7 @@ class FourDVarAccessor:
         self,
         model: Model | Method,
         *,
+        error: bool = False,
         dims: DimsMapping | None = None,
         periodic: Iterable[str] = (),
     ) -> ReconstructionPlan:
@@ -233,14 +236,14 @@ class FourDVarAccessor:
         >>> obs.fourdvar.plan(xv.LinearInterpolation()).patch
         {'time': 20, 'lat': 100, 'lon': 100}
         """
-        return xr4dvar.plan(self._obj, model, dims=dims, periodic=periodic)
+        return xr4dvar.plan(self._obj, model, error=error, dims=dims, periodic=periodic)
 
     def cost_curve(
         self,
         model: Model | Method,
         *,
         mask: xr.DataArray | None = None,
-        error_variance: Labelled | None = None,
+        error_variance: Labelled | float | None = None,
         dims: DimsMapping | None = None,
         periodic: Iterable[str] = (),
         device: str | None = None,

@@ -41,7 +41,7 @@ def to_states(x: Tensor) -> Tensor:
 def from_states(states: Tensor, like: Tensor) -> Tensor:
     """Put a chain of states (B, T, n) back into the shape of ``like``, (B, V, T, Y, X)."""
     _, variables, times, y, x = like.shape
-    return states.reshape(-1, times, variables, y, x).movedim(1, 2)
+    return states.reshape(len(states), times, variables, y, x).movedim(1, 2)
 
 
 @dataclass

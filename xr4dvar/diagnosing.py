@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from xr4dvar.errors import Problems
-from xr4dvar.inputs import Inputs, check_device, check_numbers, read_inputs
+from xr4dvar.inputs import Inputs, as_variances, check_device, check_numbers, read_inputs
 from xr4dvar.labels import without_companions
 from xr4dvar.methods import Curves, Method, RecordsCost
 from xr4dvar.model import Model
@@ -16,8 +16,8 @@ from xr4dvar.options import OPTIONS
 from xr4dvar.patch_work import Output, PatchWork
 from xr4dvar.reconstruction import (
     as_model,
+    can_be_empty,
     check_takes_error_variance,
-    knows_states,
     with_provenance,
 )
 from xr4dvar.run import BATCH_CELLS, Run, make_plan
@@ -40,7 +40,7 @@ def cost_curve(
     model: Model | Method,
     *,
     mask: xr.DataArray | None = None,
-    error_variance: Labelled | None = None,
+    error_variance: Labelled | float | None = None,
     dims: DimsMapping | None = None,
     periodic: Iterable[str] = (),
     device: str | None = None,
@@ -87,9 +87,10 @@ def cost_curve(
     """
     obs, _ = without_companions(obs)
     problems = Problems()
+    variance = as_variances(error_variance, obs, problems)
     inputs, extra = read_inputs(
         obs,
-        {"error_variance": error_variance},
+        {"error_variance": variance},
         mask=mask,
         dims=dims,
         periodic=periodic,
@@ -97,7 +98,7 @@ def cost_curve(
     )
     device = OPTIONS["device"] if device is None else device
     check_device(device, problems)
-    check_numbers(inputs, problems, empty=knows_states(model))
+    check_numbers(inputs, problems, empty=can_be_empty(model))
     with problems.collect():
         model = as_model(obs, model, inputs)
         if error_variance is not None:

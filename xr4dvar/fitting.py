@@ -9,7 +9,15 @@ from typing import Any, get_args
 
 import xarray as xr
 
-from xr4dvar.arguments import check_choice, check_count, check_folder, check_share
+from xr4dvar.arguments import (
+    check_choice,
+    check_count,
+    check_folder,
+    check_progress,
+    check_seed,
+    check_share,
+    shown,
+)
 from xr4dvar.errors import Problems
 from xr4dvar.inputs import Inputs, check_device, is_dask, read_inputs
 from xr4dvar.labels import (
@@ -116,6 +124,8 @@ def fit(
     >>> model = xv.fit(ds.ssh_nadir4, xv.OptimalInterpolation(scales=1), target=ds.ssh)
     >>> maps = xv.reconstruct(ds.ssh_nadir4, model)
     """
+    problems = Problems()
+    check_progress(progress, problems)
     options = FitOptions(
         seed=seed,
         device=OPTIONS["device"] if device is None else device,
@@ -125,7 +135,6 @@ def fit(
         progress=wanted(OPTIONS["progress"] if progress is None else progress),
     )
     obs, _ = without_companions(obs)
-    problems = Problems()
     check_share("hidden", hidden, problems)
     check_choice("hidden_shape", hidden_shape, get_args(HiddenShape), problems)
     is_method = check_method("method", method, problems)
@@ -195,13 +204,18 @@ def _fit(
 
 
 def _check_options(options: FitOptions, learns: bool, problems: Problems) -> None:
-    check_count("seed", options.seed, problems, least=0)
+    check_seed(options.seed, problems)
     if options.checkpoint is not None:
         check_folder("checkpoint", options.checkpoint, problems)
     before = len(problems.found)
     check_count("devices", options.devices, problems)
     check_device(options.device, problems)
-    if learns and len(problems.found) == before:
+    precision: object = options.precision
+    if not isinstance(precision, str):
+        problems.add(f"precision is {shown(precision)}", "give a name, such as '32-true'")
+    if len(problems.found) > before:
+        return
+    if learns or (options.precision, options.devices) != (FitOptions.precision, FitOptions.devices):
         from xr4dvar.methods.device import make_fabric
 
         with problems.collect():

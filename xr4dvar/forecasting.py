@@ -9,7 +9,7 @@ import xarray as xr
 
 from xr4dvar.arguments import check_count
 from xr4dvar.errors import InputError, Problems
-from xr4dvar.inputs import read_inputs
+from xr4dvar.inputs import as_variances, read_inputs
 from xr4dvar.labels import Grid, put_back, without_companions
 from xr4dvar.labels.later_times import later_times
 from xr4dvar.methods import Method
@@ -26,6 +26,7 @@ def forecast(
     steps: int,
     *,
     mask: xr.DataArray | None = None,
+    error_variance: Labelled | float | None = None,
     error: bool = False,
     ensemble: int | None = None,
     seed: int = 0,
@@ -52,7 +53,7 @@ def forecast(
         How many times, in steps of the time axis: months after months, years after years.
     mask : DataArray of bool, optional
         Cells that are wanted, the same at all times.
-    error, ensemble, seed, dims, periodic, batch_size, device, progress
+    error_variance, error, ensemble, seed, dims, periodic, batch_size, device, progress
         See `reconstruct`.
 
     Returns
@@ -77,14 +78,23 @@ def forecast(
     obs, companions = without_companions(obs)
     problems = Problems()
     check_count("steps", steps, problems)
+    variances = as_variances(error_variance, obs, problems)
     # the mask is checked by `reconstruct`, on the longer axis
-    inputs, _ = read_inputs(obs, {}, mask=None, dims=dims, periodic=periodic, problems=problems)
+    inputs, _ = read_inputs(
+        obs,
+        {"error_variance": variances},
+        mask=None,
+        dims=dims,
+        periodic=periodic,
+        problems=problems,
+    )
     dim = _time_axis(inputs.grid, mask, problems)
     coords = _longer_coords(obs, dim, inputs.grid["time"].name, steps, problems)
     maps = reconstruct(
         _longer(obs, dim, coords, steps),
         model,
         mask=mask,
+        error_variance=None if variances is None else _longer(variances, dim, coords, steps),
         error=error,
         ensemble=ensemble,
         seed=seed,

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from xr4dvar.arguments import check_choice, check_count, check_share
+from xr4dvar.arguments import check_choice, check_seed, check_share
 from xr4dvar.errors import Problems
 from xr4dvar.inputs import Inputs, is_dask, read_inputs
 from xr4dvar.labels import from_fields, put_back, without_companions
@@ -64,7 +64,7 @@ def hold_out(
     problems = Problems()
     check_share("share", share, problems)
     check_choice("shape", shape, ("random", "patches"), problems)
-    check_count("seed", seed, problems, least=0)
+    check_seed(seed, problems)
     obs, companions = without_companions(obs)
     inputs, _ = read_inputs(obs, {}, mask=None, dims=dims, periodic=(), problems=problems)
     problems.raise_if_any()

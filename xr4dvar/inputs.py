@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from xr4dvar.arguments import check_number, is_number, is_word, shown
 from xr4dvar.errors import InputError, Problems
 from xr4dvar.labels import (
     Grid,
@@ -26,7 +28,16 @@ from xr4dvar.labels import (
 from xr4dvar.labels.alignment import sizes_of
 from xr4dvar.types import DimsMapping, Labelled
 
-__all__ = ["Inputs", "check_device", "check_numbers", "is_dask", "read_inputs"]
+__all__ = [
+    "Inputs",
+    "as_variances",
+    "check_device",
+    "check_labelled",
+    "check_names_of_axes",
+    "check_numbers",
+    "is_dask",
+    "read_inputs",
+]
 
 
 @dataclass(frozen=True)
@@ -94,8 +105,8 @@ def read_inputs(
     before = len(problems.found)
     given = {what: other for what, other in others.items() if other is not None}
     for what, value in {"obs": obs, **given}.items():
-        _check_kind(what, value, problems)
-    _check_names_of_axes(dims, periodic, problems)
+        check_labelled(what, value, problems)
+    check_names_of_axes(dims, periodic, problems)
     if len(problems.found) > before:
         raise InputError(problems.found)
     given = {what: _of_variables(obs, other) for what, other in given.items()}
@@ -143,12 +154,37 @@ def check_numbers(inputs: Inputs, problems: Problems, *, empty: bool = False) ->
             )
 
 
-def check_device(device: str, problems: Problems, *, here: bool = True) -> None:
+def as_variances(error_variance: Any, obs: Any, problems: Problems) -> Any:
+    """The variances of the observation errors on the grid of `obs`: one number is that of all.
+
+    Anything but a number comes back as it is, to be checked as a field.
+    """
+    if isinstance(error_variance, bool) or not isinstance(error_variance, Real):
+        return error_variance
+    check_number("error_variance", error_variance, problems)
+    if isinstance(obs, xr.DataArray):
+        return _constant(obs, error_variance)
+    if isinstance(obs, xr.Dataset):
+        return xr.Dataset({name: _constant(array, error_variance) for name, array in obs.items()})
+    return None
+
+
+def _constant(like: xr.DataArray, value: Real) -> xr.DataArray:
+    """One number on the grid of an array, in its chunks, and in memory in no place of its own."""
+    number = np.float64(value if is_number(value) else np.nan)  # what is none was refused
+    field = like.copy(data=np.broadcast_to(number, like.shape))
+    if like.chunks is not None:
+        field = xr.full_like(like, number, dtype=np.float64)
+    field.attrs = {}  # units among them, which are not those of a variance
+    return field
+
+
+def check_device(device: object, problems: Problems, *, here: bool = True) -> None:
     """Note a device that torch does not know or, if it is to compute here, that is not there.
 
     What dask computes later may run on other machines, which have their own devices.
     """
-    if device == "auto":
+    if is_word(device, "auto"):
         return
     from xr4dvar.methods.device import choose_device, known_device
 
@@ -161,7 +197,8 @@ def is_dask(fields: Sequence[Any]) -> bool:
     return any(not isinstance(field, np.ndarray) for field in fields)
 
 
-def _check_kind(what: str, value: object, problems: Problems) -> None:
+def check_labelled(what: str, value: object, problems: Problems) -> None:
+    """Note what is no DataArray or Dataset."""
     if isinstance(value, xr.DataArray | xr.Dataset):
         return
     fix = f"give {what} as a DataArray or a Dataset"
@@ -174,17 +211,21 @@ def _check_kind(what: str, value: object, problems: Problems) -> None:
 
 _EXAMPLES = {
     "target": "obs.copy(data=target)",
-    "error_variance": "xr.full_like(obs, error_variance)",
+    "error_variance": "obs_error**2, or one number for all",
 }
 
 
-def _check_names_of_axes(dims: object, periodic: object, problems: Problems) -> None:
+def check_names_of_axes(dims: object, periodic: object, problems: Problems) -> None:
+    """Note names of axes that are no mapping of texts, or no texts."""
     if not (dims is None or isinstance(dims, Mapping)):
         problems.add(
-            f"dims is {dims!r}, not a mapping", 'name the axes, dims={"time": "t", "lat": "row"}'
+            f"dims is {shown(dims)}, not a mapping",
+            'name the axes, dims={"time": "t", "lat": "row"}',
         )
-    if not isinstance(periodic, Iterable):
-        problems.add(f"periodic is {periodic!r}", 'name the axes that close, periodic=("lon",)')
+    listed = isinstance(periodic, Collection) and getattr(periodic, "ndim", 1) > 0
+    if not listed or not all(isinstance(name, str) for name in list(periodic)):  # type: ignore[call-overload]
+        fix = 'name the axes that close, periodic=("lon",)'
+        problems.add(f"periodic is {shown(periodic)}", fix)
 
 
 def _grid(

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from xr4dvar.methods import Method, Parameters, to_config
+from xr4dvar.methods import Describes, Method, Parameters, to_config
 from xr4dvar.methods.coefficients import learned_coefficients
 
 __all__ = ["Model"]
@@ -60,10 +60,10 @@ class Model:
         """Everything but the weights, ready for JSON."""
         return {
             "method": to_config(self.method),
-            "settings": dict(self.parameters.settings),
+            "settings": to_config(self.parameters.settings),
             "variables": dict(self.variables),
             "grid": dict(self.grid),
-            "seed": self.seed,
+            "seed": int(self.seed),
             "background": None if self.background is None else self.background.config,
         }
 
@@ -87,7 +87,7 @@ class Model:
 
     @property
     def history(self) -> xr.Dataset | None:
-        """How training went, along ``epoch``; None where nothing was trained or it was loaded."""
+        """How training went, along ``epoch``; None where nothing was trained."""
         return self.parameters.history
 
     @property
@@ -133,6 +133,9 @@ class Model:
         )
         weights = sum(array.size for array in self.parameters.arrays.values())
         lines = [f"  variables: {names}", f"  grid: {spacing}", f"  weights: {weights:,} numbers"]
+        if isinstance(self.method, Describes):
+            found = self.method.described(self.parameters, self.grid["axes"])
+            lines += [f"  {name}: {text}" for name, text in found.items()]
         if self.background is not None:
             lines.append(f"  background: {type(self.background.method).__name__}")
         return [*lines, f"  digest: {self.digest}"]

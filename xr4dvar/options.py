@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, TypedDict, get_args
+from typing import TYPE_CHECKING, Literal, TypedDict
 
+from xr4dvar.arguments import is_word, shown
 from xr4dvar.errors import Problems
 
 if TYPE_CHECKING:
@@ -85,8 +86,8 @@ def _check(problems: Problems, name: str, value: object) -> None:
     elif (name == "progress" and not _is_progress(value)) or (
         name == "device" and not (isinstance(value, str) and value)
     ):
-        problems.add(f"option {name} is {value!r}", f"use {_WORDS[name]}")
+        problems.add(f"option {name} is {shown(value)}", f"use {_WORDS[name]}")
 
 
 def _is_progress(value: object) -> bool:
-    return isinstance(value, bool) or value in get_args(Literal["auto"])
+    return isinstance(value, bool) or is_word(value, "auto")

@@ -15,16 +15,16 @@ from xr4dvar.labels import Grid, Summary
 from xr4dvar.methods import (
     GivesEnsembles,
     KnowsError,
-    KnowsStates,
     Patches,
     TakesMoments,
     closing,
+    knows_states,
 )
 from xr4dvar.model import Model
 from xr4dvar.perturbation import check_variance
 from xr4dvar.types import FloatArray, IntArray, Role
 
-__all__ = ["Output", "PatchWork", "completed_model"]
+__all__ = ["Output", "PatchWork", "completed_model", "is_open"]
 
 log = logging.getLogger("xr4dvar")
 
@@ -72,8 +72,7 @@ class PatchWork:
     @property
     def is_open(self) -> bool:
         """Whether the model lacks what follows from the mean and the spread of all data."""
-        method = self.model.method
-        return isinstance(method, TakesMoments) and method.is_open(self.model.parameters)
+        return is_open(self.model)
 
     def completed(self, summaries: Sequence[Summary]) -> PatchWork:
         """The same with a model that lacks nothing."""
@@ -140,7 +139,7 @@ class PatchWork:
 
     def _say_empty(self, given: Patches) -> None:
         """Warn of whole windows in which nothing was observed: patches of maps may well be so."""
-        if not isinstance(self.model.method, KnowsStates):
+        if not knows_states(self.model.method):
             return
         windows = self.model.method.windows(self.grid, self.model.parameters)
         if any(windows[role].patch < self.grid[role].size for role in self.grid.roles):
@@ -198,6 +197,12 @@ class PatchWork:
             self.device,
         )
         return type(self).__qualname__, self.model.digest, axes, flags
+
+
+def is_open(model: Model) -> bool:
+    """Whether a model lacks what follows from the mean and the spread of all data."""
+    method = model.method
+    return isinstance(method, TakesMoments) and method.is_open(model.parameters)
 
 
 def completed_model(model: Model, summaries: Sequence[Summary]) -> Model:

@@ -7,13 +7,17 @@ from typing import Any
 
 import numpy as np
 
+from xr4dvar.arguments import as_numbers
 from xr4dvar.cell_noise import cell_noise
 from xr4dvar.errors import InputError
 from xr4dvar.inputs import Inputs, is_dask
 from xr4dvar.model import Model
 from xr4dvar.types import FloatArray
 
-__all__ = ["check_variance", "observation_variance", "perturbed"]
+__all__ = ["VARIANCE", "check_variance", "observation_variance", "perturbed"]
+
+#: What is to be given as the variance of the observation errors, for advice.
+VARIANCE = "..., a number or a field in the data's units squared"
 
 
 def observation_variance(model: Model, inputs: Inputs) -> list[FloatArray]:
@@ -37,20 +41,22 @@ def observation_variance(model: Model, inputs: Inputs) -> list[FloatArray]:
         The method has none.
     """
     count, size = len(inputs.names), inputs.shape[-1]
-    given = getattr(model.method, "error_variance", None)
-    each = np.asarray(np.nan if given is None else given, dtype=np.float64)
-    # what an estimate has found it to be
-    each = each * model.parameters.settings.get("variance_factors", {}).get("error_variance", 1.0)
-    if np.isfinite(each).all():
+    name = type(model.method).__name__
+    held = f"which {name} does not hold"
+    each = as_numbers(getattr(model.method, "error_variance", None))
+    if each is not None and np.isfinite(each).all():
+        # what an estimate has found it to be
+        factors = model.parameters.settings.get("variance_factors", {})
+        each = each * factors.get("error_variance", 1.0)
         if each.ndim == 0:
             return [each] * count
         if each.shape == (count,):
             return list(each[:, np.newaxis])
         if each.shape == (count * size,):
             return list(each.reshape(count, size))
-    name = type(model.method).__name__
-    what = f"members need the variance of each observation's error, which {name} does not hold"
-    raise InputError([(what, "give error_variance=, in the data's units squared")])
+        held = f"which {name} holds as a matrix"
+    what = f"members need the variance of each observation's error, {held}"
+    raise InputError([(what, f"give error_variance={VARIANCE}")])
 
 
 def perturbed(

@@ -8,11 +8,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from xr4dvar.arguments import check_flag
+from xr4dvar.errors import Problems
 from xr4dvar.inputs import Inputs, is_dask, read_inputs
 from xr4dvar.labels import without_companions
 from xr4dvar.methods import Method
 from xr4dvar.model import Model
-from xr4dvar.reconstruction import as_model
+from xr4dvar.patch_work import is_open
+from xr4dvar.reconstruction import as_model, check_error
 from xr4dvar.run import BATCH_CELLS, make_plan
 from xr4dvar.tiling import Advice, Tiling, tiles
 from xr4dvar.types import DimsMapping, Labelled
@@ -45,6 +48,8 @@ class ReconstructionPlan:
         it returns. What the method needs to solve the batch comes on top.
     advice : tuple of str
         What chunking would be better, where it matters.
+    error : bool
+        Whether the errors of the maps are computed too.
 
     Examples
     --------
@@ -64,6 +69,7 @@ class ReconstructionPlan:
     chunks: int
     peak_bytes: int
     advice: tuple[str, ...] = ()
+    error: bool = False
 
     def _rows(self) -> list[tuple[str, str]]:
         def sizes(values: dict[str, int]) -> str:
@@ -78,6 +84,8 @@ class ReconstructionPlan:
         ]
         if self.chunks:
             rows.insert(4, ("tasks", f"{self.tasks:,} for {self.chunks:,} chunks"))
+        if self.error:
+            rows.append(("errors", "up to 10 times the time of the maps"))
         return rows + [("advice", text) for text in self.advice]
 
     def __repr__(self) -> str:
@@ -97,6 +105,7 @@ def plan(
     obs: Labelled,
     model: Model | Method,
     *,
+    error: bool = False,
     dims: DimsMapping | None = None,
     periodic: Iterable[str] = (),
 ) -> ReconstructionPlan:
@@ -104,7 +113,7 @@ def plan(
 
     Parameters
     ----------
-    obs, model, dims, periodic
+    obs, model, error, dims, periodic
         See `reconstruct`.
 
     Returns
@@ -121,9 +130,14 @@ def plan(
     obs, _ = without_companions(obs)
     inputs, _ = read_inputs(obs, {}, mask=None, dims=dims, periodic=periodic)
     fitted = as_model(obs, model, inputs)
+    problems = Problems()
+    check_flag("error", error, problems)
+    if error is True:
+        check_error(obs, model, problems)
+    problems.raise_if_any()
     chunks = inputs.fields[0].chunks if is_dask(inputs.fields) else None
     count, dims_ = len(inputs.names), inputs.grid.axes.dims
-    stages = _stages(fitted, inputs, chunks)
+    stages = _stages(fitted, inputs, chunks, 1 + error)
     outer = make_plan(fitted, inputs)
     return ReconstructionPlan(
         type(fitted.method).__name__,
@@ -132,14 +146,19 @@ def plan(
         outer.coverage,
         sum(stage.n_patches for stage in stages),
         # and each chunk of each variable is taken out of its stage's result
-        sum(stage.n_tasks + count * stage.n_chunks for stage in stages) if chunks else 0,
+        sum(stage.n_tasks + count * stage.n_chunks for stage in stages)
+        + count * stages[-1].n_chunks * error
+        + _statistics(fitted, count * stages[-1].n_chunks)
+        if chunks
+        else 0,
         stages[0].n_chunks if chunks else 0,
         max(stage.peak_bytes for stage in stages),
         _advice([one for stage in stages for one in stage.advice], dims_),
+        error,
     )
 
 
-def _stages(model: Model, inputs: Inputs, chunks: Chunks | None) -> list[Tiling]:
+def _stages(model: Model, inputs: Inputs, chunks: Chunks | None, fields: int = 1) -> list[Tiling]:
     """What a model takes, its background, the background of that ..., the innermost first."""
     before = [] if model.background is None else _stages(model.background, inputs, chunks)
     count, cut = len(inputs.names), make_plan(model, inputs)
@@ -147,12 +166,18 @@ def _stages(model: Model, inputs: Inputs, chunks: Chunks | None) -> list[Tiling]
         cut,
         chunks,
         n_fields=count * (2 if before else 1),
-        n_out=count,
+        n_out=count * fields,
         batch_size=max(1, BATCH_CELLS // math.prod(cut.patch_shape)),
         dtype=inputs.dtype,
         n_before=sum(stage.n_blocks > 1 for stage in before),
     )
     return [*before, own]
+
+
+def _statistics(model: Model, blocks: int) -> int:
+    """Tasks that give models what they take from the mean and the spread of all data."""
+    before = 0 if model.background is None else _statistics(model.background, blocks)
+    return before + (2 * blocks + 2 if is_open(model) else 0)
 
 
 def _advice(advice: list[Advice], dims: tuple[str, ...]) -> tuple[str, ...]:

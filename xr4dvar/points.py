@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from xr4dvar.arguments import check_flag
 from xr4dvar.errors import InputError, Problems
-from xr4dvar.inputs import Inputs
+from xr4dvar.inputs import Inputs, as_variances, check_labelled, check_names_of_axes
 from xr4dvar.labels import (
     Grid,
     check_aligned,
@@ -41,7 +43,7 @@ def map_points(
     model: Model | Method,
     grid: Labelled,
     *,
-    error_variance: Labelled | None = None,
+    error_variance: Labelled | float | None = None,
     error: bool = False,
     dims: DimsMapping | None = None,
     periodic: Iterable[str] = (),
@@ -65,9 +67,9 @@ def map_points(
     grid : DataArray or Dataset
         Where to map to: one-dimensional time, latitude and longitude, or some of them. Its data
         are not looked at; ``xr.Dataset(coords={"time": ..., "lat": ..., "lon": ...})`` will do.
-    error_variance : DataArray or Dataset, optional
-        Variance of each observation's error, in the data's units squared, along the same
-        dimensions.
+    error_variance : float, DataArray or Dataset, optional
+        Variance of each observation's error, in the data's units squared: one number for all, or
+        along the same dimensions.
     error : bool
         Also give the standard deviation of the error of each map, as `reconstruct` does.
     dims, periodic
@@ -97,10 +99,11 @@ def map_points(
     Frozen({'time': 1, 'lat': 2, 'lon': 2})
     """
     obs, _ = without_companions(obs)
+    problems = Problems()
+    variance = _check_arguments(obs, error_variance, error, dims, periodic, problems)
     template = target_grid(grid, dims)
     axes = make_grid(template, find_axes(template, dims), periodic)
-    problems = Problems()
-    given = _points(obs, error_variance, axes, template, problems)
+    given = _points(obs, variance, axes, template, problems)
     model = _as_model(obs, model, _with_points(axes, given), problems)
     if error:
         check_error_names(obs, problems)
@@ -115,6 +118,24 @@ def map_points(
         obs, model, f"map_points(obs, {type(model.method).__name__}, grid)",
     )  # fmt: skip
     return with_errors(maps, _labelled(errors, obs, template, axes)) if error else maps
+
+
+def _check_arguments(
+    obs: Any, error_variance: Any, error: object, dims: object, periodic: object,
+    problems: Problems,
+) -> Any:  # fmt: skip
+    """Raise one `InputError` for what is of a wrong kind; give the variances as a field."""
+    check_labelled("obs", obs, problems)
+    check_flag("error", error, problems)
+    check_names_of_axes(dims, periodic, problems)
+    field = as_variances(error_variance, obs, problems)
+    if field is not None:
+        check_labelled("error_variance", field, problems)
+    problems.raise_if_any()
+    if field is not None:
+        check_aligned(obs, {"error_variance": field}, problems, subset=True)
+    problems.raise_if_any()
+    return field
 
 
 def _as_model(obs: Labelled, model: Model | Method, grid: Grid, problems: Problems) -> Model:

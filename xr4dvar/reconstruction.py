@@ -7,9 +7,16 @@ from os import PathLike
 
 import xarray as xr
 
-from xr4dvar.arguments import check_count
+from xr4dvar.arguments import check_count, check_flag, check_progress, check_seed
 from xr4dvar.errors import InputError, Problems
-from xr4dvar.inputs import Inputs, check_device, check_numbers, is_dask, read_inputs
+from xr4dvar.inputs import (
+    Inputs,
+    as_variances,
+    check_device,
+    check_numbers,
+    is_dask,
+    read_inputs,
+)
 from xr4dvar.labels import (
     Grid,
     annotate,
@@ -25,21 +32,25 @@ from xr4dvar.labels import (
     without_companions,
 )
 from xr4dvar.methods import (
+    Describes,
     GivesEnsembles,
-    KnowsError,
-    KnowsStates,
     Method,
     check_method,
     check_periods,
+    knows_error,
+    knows_states,
 )
 from xr4dvar.model import Model
 from xr4dvar.options import OPTIONS
 from xr4dvar.patch_work import Output
+from xr4dvar.perturbation import VARIANCE, observation_variance
 from xr4dvar.run import Run, takes_error_variance
 from xr4dvar.types import DimsMapping, Labelled
 
 __all__ = [
     "as_model",
+    "can_be_empty",
+    "check_error",
     "check_model_periods",
     "check_takes_error_variance",
     "reconstruct",
@@ -52,7 +63,7 @@ def reconstruct(
     model: Model | Method,
     *,
     mask: xr.DataArray | None = None,
-    error_variance: Labelled | None = None,
+    error_variance: Labelled | float | None = None,
     error: bool = False,
     ensemble: int | None = None,
     seed: int = 0,
@@ -78,11 +89,11 @@ def reconstruct(
     mask : DataArray of bool, optional
         True for cells that are wanted (sea), on some or all dimensions of `obs`; what was
         observed at the others is not used, and they are missing in the result.
-    error_variance : DataArray or Dataset, optional
+    error_variance : float, DataArray or Dataset, optional
         Variance of each observation's error, in the data's units squared (other known units are
-        refused), on the grid of `obs`: for methods that weigh observations by it
-        (`OptimalInterpolation`, also as a background, `FourDVar`, `Cycled`, `Variational`), and
-        for the members of any.
+        refused): one number for all, or on the grid of `obs`; for methods that weigh observations
+        by it (`OptimalInterpolation`, also as a background, `FourDVar`, `Cycled`, `Variational`),
+        and for the members of any.
     error : bool
         Also give the standard deviation of the error of each map, for methods that know it
         (`OptimalInterpolation`, `FourDVar`, `Cycled`, `DataAssimilationNetwork`, and `Variational`
@@ -129,11 +140,15 @@ def reconstruct(
     if batch_size is not None:
         check_count("batch_size", batch_size, problems)
     obs, companions = without_companions(obs)
+    check_flag("error", error, problems)
+    check_seed(seed, problems)
+    check_progress(progress, problems)
     if isinstance(model, Model):
         obs = in_order(obs, model.variables)
+    variances = as_variances(error_variance, obs, problems)
     inputs, extra = read_inputs(
         obs,
-        {"error_variance": error_variance},
+        {"error_variance": variances},
         mask=mask,
         dims=dims,
         periodic=periodic,
@@ -141,16 +156,18 @@ def reconstruct(
     )
     device = OPTIONS["device"] if device is None else device
     check_device(device, problems, here=not is_dask(inputs.fields))
-    check_numbers(inputs, problems, empty=knows_states(model))
+    check_numbers(inputs, problems, empty=can_be_empty(model))
     with problems.collect():
         model = as_model(obs, model, inputs)
-        drawn = ensemble is not None and not isinstance(model.method, GivesEnsembles)
-        if error_variance is not None and not drawn:
+        noisy = ensemble is not None and not isinstance(model.method, GivesEnsembles)
+        if error_variance is not None and not noisy:
             check_takes_error_variance(model, problems)
-    if error:
-        _check_error(obs, model, problems)
+        elif error_variance is None and noisy:
+            observation_variance(model, inputs)  # raises where there is none
+    if error is True:
+        check_error(obs, model, problems)
     if ensemble is not None:
-        _check_ensemble(obs, ensemble, seed, error, problems)
+        _check_ensemble(obs, ensemble, error, problems)
     problems.raise_if_any()
     run = Run(inputs, batch_size, device, progress)
     output = Output(error, ensemble or 0, seed)
@@ -201,9 +218,9 @@ def check_model_periods(model: Model, grid: Grid, problems: Problems) -> None:
         check_model_periods(model.background, grid, problems)
 
 
-def knows_states(model: object) -> bool:
+def can_be_empty(model: object) -> bool:
     """Whether a model, or a method, can do without any observation."""
-    return isinstance(model.method if isinstance(model, Model) else model, KnowsStates)
+    return knows_states(model.method if isinstance(model, Model) else model)
 
 
 def _check_patch(model: Model, grid: Grid, problems: Problems) -> None:
@@ -217,23 +234,24 @@ def _check_patch(model: Model, grid: Grid, problems: Problems) -> None:
             )
 
 
-def _check_error(obs: Labelled, model: Model | Method, problems: Problems) -> None:
+def check_error(obs: Labelled, model: Model | Method, problems: Problems) -> None:
+    """Note a method that does not know the error of its maps, and names that are taken."""
     method = model.method if isinstance(model, Model) else model
-    if not isinstance(method, KnowsError) or not getattr(method, "knows_error", True):
+    if not knows_error(method):
+        own = getattr(method, "error_variance", None)
+        has = isinstance(method, GivesEnsembles) or own is not None
+        members = "ensemble=20" if has else f"ensemble=20, error_variance={VARIANCE}"
         problems.add(
             f"{type(method).__name__} does not know the error of its maps",
-            "use ensemble=20, or OptimalInterpolation, FourDVar or, of EOFs or an AutoEncoder, "
-            "Variational with control='latent'",
+            f"draw members, reconstruct(model, {members}), or use OptimalInterpolation, FourDVar "
+            "or, of EOFs or an AutoEncoder, Variational with control='latent'",
         )
     check_error_names(obs, problems)
 
 
-def _check_ensemble(
-    obs: Labelled, ensemble: object, seed: object, error: bool, problems: Problems
-) -> None:
+def _check_ensemble(obs: Labelled, ensemble: object, error: bool, problems: Problems) -> None:
     check_count("ensemble", ensemble, problems)
-    check_count("seed", seed, problems, least=0)
-    if error:
+    if error is True:
         what = "error=True and ensemble= exclude each other"
         problems.add(what, 'the spread says it too: members.std("member")')
     if "member" in obs.dims or "member" in obs.coords:
@@ -245,7 +263,10 @@ def check_takes_error_variance(model: Model, problems: Problems) -> None:
     """Note error variances that are of no use."""
     if not takes_error_variance(model):
         what = "error_variance is of no use to this model"
-        fix = "leave it out, or use OptimalInterpolation, or a method whose own is no matrix"
+        fix = (
+            "leave it out, draw members with it, ensemble=20, or use OptimalInterpolation, or a "
+            "method whose own is no matrix"
+        )
         problems.add(what, fix)
 
 
@@ -256,6 +277,9 @@ def with_provenance(result: Labelled, obs: Labelled, model: Model, call: str) ->
         obs,
         method=type(model.method).__name__,
         config=model.config["method"],
+        found=model.method.described(model.parameters, model.grid["axes"])
+        if isinstance(model.method, Describes)
+        else None,
         digest=model.digest,
         seed=model.seed,
         call=call,

@@ -82,7 +82,9 @@ class Run:
         name = type(work.model.method).__name__
         if work.is_open:
             work = work.completed(summarise(self._observations()))
-        with progress_bar(plan.n_patches, name, shown and plan.n_patches > 1) as bar:
+        with progress_bar(
+            plan.n_patches, name, shown and (plan.n_patches > 1 or work.output.error)
+        ) as bar:
             return run_eager(
                 fields, plan, work, n_out=work.n_out, batch_size=batch,
                 dtype=self.inputs.dtype, progress=bar.update,

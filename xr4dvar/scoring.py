@@ -9,7 +9,9 @@ from typing import Any, Literal
 import xarray as xr
 
 from xr4dvar import scores
+from xr4dvar.arguments import as_tuple, shown
 from xr4dvar.errors import InputError, Problems
+from xr4dvar.inputs import check_names_of_axes
 from xr4dvar.labels import check_places, decoded, without_companions
 from xr4dvar.labels.axes import find_axes
 from xr4dvar.labels.grid import Grid, make_grid
@@ -129,6 +131,7 @@ def score(
     >>> score(0.9 * truth, truth, dim=("lat", "lon"), metrics="rmse").rmse.dims
     ('time',)
     """
+    _check_kinds(reconstruction, truth, dims)
     reconstruction, truth = (without_companions(one)[0] for one in (reconstruction, truth))
     options = {"dim": dim, "weights": weights, "mask": mask, "metrics": metrics, "dims": dims}
     if isinstance(reconstruction, xr.Dataset) or isinstance(truth, xr.Dataset):
@@ -165,10 +168,25 @@ def score(
     return result
 
 
+def _check_kinds(reconstruction: object, truth: object, dims: object) -> None:
+    problems = Problems()
+    for name, field in (("reconstruction", reconstruction), ("truth", truth)):
+        if not isinstance(field, xr.DataArray | xr.Dataset):
+            what = f"{name} is a {type(field).__name__}, not a DataArray or Dataset"
+            other = "truth" if name == "reconstruction" else "reconstruction"
+            problems.add(what, f"label it, for example {other}.copy(data={name})")
+    check_names_of_axes(dims, (), problems)
+    problems.raise_if_any()
+
+
 def _names(metrics: str | Sequence[str] | None, members: int, problems: Problems) -> list[str]:
     if metrics is None:
         return [name for name in METRICS if name not in _ENSEMBLE]
-    names = [metrics] if isinstance(metrics, str) else list(metrics)
+    names = [metrics] if isinstance(metrics, str) else as_tuple(metrics)
+    if not (isinstance(names, list | tuple) and all(isinstance(name, str) for name in names)):
+        problems.add(f"metrics is {shown(metrics)}", f"choose from {list(METRICS)}")
+        return []
+    names = list(names)
     if unknown := [name for name in names if name not in METRICS]:
         problems.add(f"metrics {unknown} are not known", f"choose from {list(METRICS)}")
     if not members and (wrong := [name for name in names if name in _ENSEMBLE]):
@@ -186,7 +204,8 @@ def _dimensions(
         return [name for _, name in grid.axes.items()]
     if dim is ...:
         return list(reconstruction.dims)
-    over = list(dim) if isinstance(dim, Iterable) and not isinstance(dim, str) else [dim]
+    single = not isinstance(dim, Iterable) or isinstance(dim, str) or getattr(dim, "ndim", 1) == 0
+    over: list[Any] = [dim] if single else list(dim)  # type: ignore[arg-type]
     if unknown := [name for name in over if name not in reconstruction.dims]:
         known = list(reconstruction.dims)
         problems.add(f"dim has {unknown}, not in the reconstruction", f"choose from {known}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import signal
@@ -9,13 +10,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 
 from tests.methods import regression
 from tests.methods.regression import run
 from tests.methods.test_training import equal
 from xr4dvar.errors import InputError
+from xr4dvar.methods import checkpoint
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -163,3 +167,60 @@ def test_a_checkpoint_that_is_none(path, tmp_path, content):
     with pytest.raises(InputError, match=r"cannot be read .*; fix: delete it to start again"):
         run(checkpoint=path)
     assert not (tmp_path / "boom").exists()
+
+
+def test_it_is_plain_safetensors(path):
+    """No pickle: other programs can read it, and reading it runs no code."""
+    run(checkpoint=path, steps=10)
+    with safe_open(path, framework="numpy") as file:
+        assert json.loads(file.metadata()["state"])["pairs"]
+        assert len(list(file.keys())) > 4
+
+
+def test_any_state_comes_back_as_it_was(path):
+    state = {
+        "state": {0: {"step": torch.tensor(3.0), "m": torch.randn(2, 3).T}, 1: {}},
+        "rows": [{"loss": 0.1 + 0.2, "n": 3}, {"loss": float("inf")}],
+        "flag": True,
+        "none": None,
+        "half": torch.tensor([1.5], dtype=torch.bfloat16),
+        "count": torch.tensor(7),
+        "empty": torch.zeros(0),
+    }
+    path.write_bytes(checkpoint._to_bytes("who", state))
+    identity, back = checkpoint._read(path)
+    assert identity == "who"
+    assert back["rows"] == state["rows"]
+    assert (back["flag"], back["none"]) == (True, None)
+    assert list(back["state"]) == [0, 1]
+    pairs = [(back[k], state[k]) for k in ("half", "count", "empty")]
+    for found, expected in [*pairs, (back["state"][0]["m"], state["state"][0]["m"])]:
+        assert found.dtype == expected.dtype
+        assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize("count", [60, pytest.param(3_000, marks=pytest.mark.slow)])
+def test_a_checkpoint_of_which_anything_was_changed(path, uninterrupted, count):
+    """It is refused, or nothing of it was changed but what has no meaning."""
+    run(checkpoint=path)
+    content = path.read_bytes()
+    generator = np.random.default_rng(count)
+    refused = 0
+    for _ in range(count):
+        changed = bytearray(content)
+        first = int(generator.integers(len(content)))
+        match generator.integers(3):
+            case 0:
+                changed[first] ^= 1 << int(generator.integers(8))
+            case 1:
+                del changed[first:]
+            case 2:
+                del changed[first : first + int(generator.integers(1, 9))]
+        path.write_bytes(changed)
+        try:
+            found = run(checkpoint=path, sample=None)
+        except InputError:
+            refused += 1
+        else:
+            assert_same_run(found, uninterrupted)
+    assert refused > 0.9 * count

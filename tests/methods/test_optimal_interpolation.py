@@ -227,6 +227,7 @@ def test_windows_give_the_map_of_the_whole_domain(monkeypatch):
     whole = xv.reconstruct(obs, oi, progress=False)
     monkeypatch.undo()
     monkeypatch.setattr(optimal_interpolation, "WINDOW_CELLS", 1000)
+    monkeypatch.setattr(optimal_interpolation, "SMALL_CELLS", 0)
     assert obs.fourdvar.plan(oi).model_calls > 8
     difference = xv.reconstruct(obs, oi, progress=False) - whole
     # the error of such a map, from its middle alone: it is a lot of work for all

@@ -13,7 +13,7 @@ __all__ = ["Factor", "factorise"]
 
 #: Added to the diagonal relative to the prior variance, so that observations of the same place
 #: without error still have a factor.
-JITTER = 1e-13
+JITTER = 1e-14
 
 #: Covariances between observations and targets that are made at once: they stay in the cache.
 VALUES = 2**19

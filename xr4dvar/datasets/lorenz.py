@@ -10,7 +10,15 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from xr4dvar.arguments import check_count, check_finite, check_flag, check_number
+from xr4dvar.arguments import (
+    check_count,
+    check_finite,
+    check_flag,
+    check_number,
+    check_seed,
+    is_word,
+    shown,
+)
 from xr4dvar.errors import InputError, Problems
 
 __all__ = ["LORENZ_PROTOCOLS", "lorenz63", "lorenz96"]
@@ -108,11 +116,11 @@ def lorenz63(
         check_count(name, value, problems, least=0)
     given: object = observed
     if not isinstance(given, Sequence):
-        problems.add(f"observed is {observed!r}", "give a sequence of 'x', 'y' and 'z'")
+        problems.add(f"observed is {shown(observed)}", "give a sequence of 'x', 'y' and 'z'")
     elif unknown := [name for name in observed if name not in names]:
         problems.add(f"observed has {unknown}", "choose from 'x', 'y', 'z'")
-    if truth not in ("accurate", "rk45"):
-        problems.add(f"truth is {truth!r}", "use 'accurate' or 'rk45'")
+    if not is_word(truth, "accurate", "rk45"):
+        problems.add(f"truth is {shown(truth)}", "use 'accurate' or 'rk45'")
     problems.raise_if_any()
     seen = np.zeros((steps, len(names)), bool)
     seen[first : last + 1 : every, [names.index(name) for name in observed]] = True
@@ -219,7 +227,7 @@ def _check(
         check_count(name, value, problems)
     check_number("dt", dt, problems)
     check_number("noise_variance", noise_variance, problems, zero=True)
-    check_count("seed", seed, problems, least=0)
+    check_seed(seed, problems)
     return problems
 
 

@@ -116,18 +116,22 @@ def summarise_lazily(fields: Sequence[Field]) -> Any:
     """
     from dask.delayed import delayed
 
-    names = [name for name, _ in fields]
-    return delayed(_totals, pure=True)(names, [_parts(array, None) for _, array in fields])
+    names, blocks = [name for name, _ in fields], []
+    for _, array in fields:
+        parts = _parts(array, None)
+        lazy = hasattr(parts, "dask")
+        blocks.append(list(parts.to_delayed(optimize_graph=False).flat) if lazy else [parts])
+    return delayed(_totals, pure=True)(names, blocks)
 
 
-def _totals(names: Sequence[str], parts: Sequence[Any]) -> list[Summary]:
+def _totals(names: Sequence[str], blocks: Sequence[Sequence[Any]]) -> list[Summary]:
     """Summaries of variables from the moments of their chunks."""
     nothing = np.zeros(0, dtype=np.int64)
     summaries = []
-    for name, own in zip(names, parts, strict=True):
+    for name, own in zip(names, blocks, strict=True):
         total = _Moments(0, 0.0, 0.0, 0, nothing)
-        for part in own.flat:
-            total = _merge(total, part, nothing)
+        for block in own:
+            total = _merge(total, block.item(), nothing)
         summaries.append(_summary(name, total))
     return summaries
 

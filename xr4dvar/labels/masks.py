@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from xr4dvar.errors import Problems, warn
+from xr4dvar.errors import InputError, Problems, warn
 from xr4dvar.labels.alignment import check_aligned
 from xr4dvar.labels.grid import Grid
 from xr4dvar.labels.stacking import Array, canonical, flipped, named_arrays
@@ -33,6 +33,10 @@ def observed(obs: Labelled) -> Labelled:
     >>> observed(xr.DataArray([1.0, np.nan], dims="x")).values
     array([ True, False])
     """
+    given: object = obs
+    if not isinstance(given, xr.DataArray | xr.Dataset):
+        what = f"obs is a {type(given).__name__}, not a DataArray or Dataset"
+        raise InputError([(what, "label it, xr.DataArray(obs, dims=..., coords=...)")])
     seen = obs.notnull()
     if isinstance(seen, xr.Dataset):
         return seen.assign({name: _described(a) for name, a in seen.items()})
@@ -72,7 +76,7 @@ def check_domain(domain: object, obs: Labelled, problems: Problems) -> None:
 
     Examples
     --------
-    >>> from xr4dvar.errors import Problems, warn
+    >>> from xr4dvar.errors import Problems
     >>> from xr4dvar.labels import check_domain
     >>> problems = Problems()
     >>> obs = xr.DataArray(np.zeros(2), dims="lat")

@@ -22,6 +22,7 @@ def annotate(
     *,
     method: str,
     config: Mapping[str, Any],
+    found: Mapping[str, str] | None = None,
     digest: str | None = None,
     seed: int | None = None,
     call: str,
@@ -40,6 +41,8 @@ def annotate(
         Name of the method.
     config : mapping
         Its settings.
+    found : mapping of str to str, optional
+        What a fit has found, where that can be said in words.
     digest : str, optional
         Digest of its weights, for a method that has any.
     seed : int, optional
@@ -75,6 +78,8 @@ def annotate(
         "xr4dvar_config": json.dumps(config, sort_keys=True, default=_plain),
         "xr4dvar_versions": json.dumps(_versions()),
     }
+    if found:
+        attrs["xr4dvar_found"] = json.dumps(found)
     if digest is not None:
         attrs["xr4dvar_weights_sha"] = digest
     if seed is not None:

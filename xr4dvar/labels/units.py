@@ -170,7 +170,7 @@ def _parse_time(
         text = re.sub(r"(?<![a-zA-Z])d$", "D", text)  # pandas gives up "7d" for "7D"
     try:
         days = pd.Timedelta(text) / pd.Timedelta(1, "D")
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         problems.add(f"{label} is no duration: {length!r}", f"for example {_example(grid, role)}")
         return None
     return float(days), "day"
@@ -193,7 +193,7 @@ def _parse_distance(
         return None
     try:
         value = float(length)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         problems.add(f"{label} is no length: {length!r}", f"for example {example}")
         return None
     if unit in _METRES or grid[role].converted:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from xr4dvar.methods.base import (
     Curves,
     CurveSolver,
+    Describes,
     EnsembleSolver,
     ErrorSolver,
     FitOptions,
@@ -22,6 +23,8 @@ from xr4dvar.methods.base import (
     TakesMoments,
     Window,
     check_method,
+    knows_error,
+    knows_states,
 )
 from xr4dvar.methods.closed_axes import ClosesAxes, check_periods, closing
 from xr4dvar.methods.configuration import from_config, to_config
@@ -48,6 +51,7 @@ __all__ = [
     "Cycled",
     "DataAssimilationNetwork",
     "Denoiser",
+    "Describes",
     "Dynamics",
     "EOFs",
     "EnsembleSolver",
@@ -81,5 +85,7 @@ __all__ = [
     "check_periods",
     "closing",
     "from_config",
+    "knows_error",
+    "knows_states",
     "to_config",
 ]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias, TypeGuard, runtime_checkable
 
 import numpy as np
 import xarray as xr
 
+from xr4dvar.arguments import shown
 from xr4dvar.errors import Problems
 from xr4dvar.labels import Grid
 from xr4dvar.methods.training_data import TrainingData
@@ -17,6 +18,7 @@ from xr4dvar.types import FloatArray, IntArray, Role
 __all__ = [
     "CurveSolver",
     "Curves",
+    "Describes",
     "EnsembleSolver",
     "ErrorSolver",
     "FitOptions",
@@ -34,6 +36,8 @@ __all__ = [
     "TakesMoments",
     "Window",
     "check_method",
+    "knows_error",
+    "knows_states",
 ]
 
 
@@ -177,7 +181,7 @@ def check_method(name: str, value: object, problems: Problems) -> TypeGuard[Meth
         )
         return False
     if not isinstance(value, Method):
-        what = repr(value) if value is None or isinstance(value, str) else type(value).__name__
+        what = shown(value) if value is None or isinstance(value, str) else type(value).__name__
         fix = "give a method, such as xr4dvar.FourDVarNet() or xr4dvar.OptimalInterpolation()"
         if isinstance(getattr(value, "method", None), Method):
             fix = "it is fitted already: reconstruct(model), or fit its method again, model.method"
@@ -193,6 +197,26 @@ class KnowsStates(Protocol):
     @property
     def knows_states(self) -> bool:
         """Whether it does."""
+
+
+def knows_states(method: object) -> bool:
+    """Whether a method can do without any observation: it has the property, and it is true.
+
+    Examples
+    --------
+    >>> from xr4dvar.methods.base import knows_states
+    >>> knows_states(xv.LinearInterpolation()), knows_states(xv.DataAssimilationNetwork())
+    (False, True)
+    """
+    return isinstance(method, KnowsStates) and bool(method.knows_states)
+
+
+@runtime_checkable
+class Describes(Protocol):
+    """A method whose parameters are few and mean something to a reader."""
+
+    def described(self, parameters: Parameters, roles: Collection[Role]) -> dict[str, str]:
+        """Give what was found, in words and in the units of the axes that are there."""
 
 
 @runtime_checkable
@@ -218,6 +242,19 @@ class KnowsError(Protocol):
 
     def error_solver_for(self, parameters: Parameters, device: str) -> ErrorSolver:
         """Give the function from patches to maps and the standard deviations of their errors."""
+
+
+def knows_error(method: object) -> bool:
+    """Whether a method gives the errors of its maps: where only some settings do, it says so.
+
+    Examples
+    --------
+    >>> from xr4dvar.methods.base import knows_error
+    >>> by_state = xv.Variational(xv.EOFs(), error_variance=1.0)
+    >>> knows_error(xv.OptimalInterpolation()), knows_error(by_state)
+    (True, False)
+    """
+    return isinstance(method, KnowsError) and bool(getattr(method, "knows_error", True))
 
 
 #: Patches, a number of members and a seed in; members (M, n, V, T, Y, X) out.

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, get_args
 
-from xr4dvar.arguments import check_choice, check_count, check_number
+from xr4dvar.arguments import check_choice, check_count, check_number, shown
 from xr4dvar.errors import Problems
 from xr4dvar.labels import Grid
 from xr4dvar.methods.base import ErrorSolver, FitOptions, Parameters, Solver, Window
@@ -95,7 +95,7 @@ class Cycled:
                 problems.add(what, "use a shorter window, or the method itself")
         method: object = self.method
         if not isinstance(method, FourDVar):
-            problems.add(f"method is {method!r}", "give a FourDVar(...)")
+            problems.add(f"method is {shown(method)}", "give a FourDVar(...)")
             problems.raise_if_any()
         with problems.collect():
             self.method.check(grid, names)

@@ -92,7 +92,7 @@ class Cycling:
         later = replace(
             later,
             initial=mean[:, moved],
-            initial_covariance=_definite(self.method.inflation * covariance[:, moved]),
+            initial_covariance=_definite(float(self.method.inflation) * covariance[:, moved]),
         )
         with torch.no_grad():
             states = to_states(x)[:, moved:]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, get_args
 
-from xr4dvar.arguments import check_choice, check_count
+from xr4dvar.arguments import check_choice, check_count, shown
 from xr4dvar.errors import Problems
 from xr4dvar.labels import Grid
 from xr4dvar.methods.base import ErrorSolver, FitOptions, Parameters, Solver, Window
@@ -84,12 +84,12 @@ class DataAssimilationNetwork:
         check_count("width", self.width, problems)
         check_count("depth", self.depth, problems)
         if self.times is not None:
-            check_count("times", self.times, problems)
+            check_count("times", self.times, problems, least=2)
         training: object = self.training
         if isinstance(training, Training):
             training.check(problems)
         else:
-            problems.add(f"training is {training!r}", "give xr4dvar.Training(...)")
+            problems.add(f"training is {shown(training)}", "give xr4dvar.Training(...)")
         check_even(grid, "a filter", problems)
         if (size := components(grid, names)) > MOST_COMPONENTS:
             what = f"a state has {size} numbers, and its Gaussian {size * (size + 3) // 2}"

@@ -2,38 +2,42 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import torch
 
+from xr4dvar.arguments import is_word, shown
 from xr4dvar.errors import InputError
 from xr4dvar.methods.base import FitOptions
 
 __all__ = ["choose_device", "known_device", "make_fabric", "one_at_a_time"]
 
 _LOCK = threading.Lock()
+#: What torch computes on; "meta" and others that it has names for hold no numbers.
+KINDS = ("cpu", "cuda", "mps", "xpu")
 
 
-def known_device(device: str) -> torch.device:
+def known_device(device: object) -> torch.device:
     """Turn a name into a device, which need not be there.
 
     Raises
     ------
     InputError
-        torch has no device of that name.
+        No device has that name.
     """
-    try:
-        return torch.device(str(device))
-    except RuntimeError as error:
-        raise InputError(
-            [(f"device {device!r} is unknown", "use 'auto', 'cpu', 'cuda' or 'cuda:1'")]
-        ) from error
+    if isinstance(device, str) and device.partition(":")[0] in KINDS:
+        with suppress(RuntimeError):  # of "cuda:x"
+            return torch.device(device)
+    fix = "use 'auto', 'cpu', 'cuda' or 'cuda:1'"
+    raise InputError([(f"device {shown(device)} is unknown", fix)])
 
 
-def choose_device(device: str) -> torch.device:
+def choose_device(device: object) -> torch.device:
     """Turn ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` ... into a device that is there.
 
     Raises
@@ -41,7 +45,7 @@ def choose_device(device: str) -> torch.device:
     InputError
         The device is not there.
     """
-    if device == "auto":
+    if is_word(device, "auto"):
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     place = known_device(device)
     try:
@@ -58,24 +62,56 @@ def make_fabric(options: FitOptions) -> Any:
     Raises
     ------
     InputError
-        The device is not there, or cannot be used so often or with such a precision.
+        The device is not there, or cannot be used so often, from here or with such a precision.
     """
     from lightning_fabric import Fabric
 
-    choose_device(options.device)
+    _check_devices(choose_device(options.device), options)
     accelerator, _, number = options.device.partition(":")
     devices: Any = [int(number)] if accelerator == "cuda" and number else options.devices
     precision: Any = options.precision  # Fabric lists the names that it knows, and checks
     try:
-        return Fabric(accelerator=accelerator, devices=devices, precision=precision)
-    except (ValueError, RuntimeError, TypeError) as error:
+        fabric = Fabric(accelerator=accelerator, devices=devices, precision=precision)
+    except Exception as error:  # Fabric has errors of its own beside the usual ones
         what = (
-            f"cannot train with precision={precision!r} and devices={options.devices} "
+            f"cannot train with precision={shown(precision)} and devices={options.devices} "
             f"on {options.device!r}: {error}"
         )
         raise InputError(
             [(what, "leave them out, or use names and numbers that are there")]
         ) from error
+    if options.devices > 1:
+        _check_launcher(fabric.strategy, options.devices)
+    return fabric
+
+
+def _check_devices(place: torch.device, options: FitOptions) -> None:
+    """Raise where there are fewer devices than are to be trained on."""
+    devices, device = options.devices, options.device
+    if devices == 1:
+        return
+    if ":" in device:
+        what = f"devices is {devices}, and {device!r} is one device"
+        raise InputError([(what, f"use device={place.type!r}, or leave devices out")])
+    there = torch.cuda.device_count() if place.type == "cuda" else 1
+    if devices > there and device != "cpu":  # where processes of any number may share the cores
+        what = f"devices is {devices}, and there is {there} device of the kind {place.type!r}"
+        shared = ", or give device='cpu' for processes that share its cores"
+        fix = "leave devices out" + (shared if place.type == "cpu" else f", or use {there}")
+        raise InputError([(what, fix)])
+
+
+def _check_launcher(strategy: Any, devices: int) -> None:
+    """Raise where the further processes, which run the same script, have none to run."""
+    cluster = getattr(strategy, "cluster_environment", None)
+    if getattr(cluster, "creates_processes_externally", False):  # by torchrun, before this one
+        return
+    script = sys.argv[0] if sys.argv else ""
+    console = getattr(strategy.launcher, "is_interactive_compatible", False)
+    if console or not Path(script).is_file():
+        what = f"devices is {devices}, and a notebook or console is one process"
+        fix = f"put it into a script and run torchrun --nproc-per-node={devices} script.py"
+        raise InputError([(what, fix)])
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from xr4dvar.arguments import as_numbers, check_count, check_flag
+from xr4dvar.arguments import as_numbers, check_count, check_flag, shown
 from xr4dvar.errors import Problems
 from xr4dvar.labels import Grid
 from xr4dvar.methods.base import (
@@ -144,7 +144,7 @@ class FourDVar:
         check_flag("estimate", self.estimate, problems)
         if not is_dynamics(self.dynamics):
             fix = "give a model, such as xr4dvar.Lorenz63() or xr4dvar.ODE(f, dt)"
-            problems.add(f"dynamics is {self.dynamics!r}", fix)
+            problems.add(f"dynamics is {shown(self.dynamics)}", fix)
             problems.raise_if_any()
         if check_chain(self.dynamics, grid, names, problems):
             size = components(grid, names)
@@ -172,7 +172,7 @@ class FourDVar:
             return
         numbers = as_numbers(state)
         if numbers is None or numbers.shape != (size,) or not np.isfinite(numbers).all():
-            what = f"background_state is {state!r}"
+            what = f"background_state is {shown(state)}"
             problems.add(what, f"give a finite number for each of the {size} components")
 
     def known(self, grid: Grid, names: Sequence[str]) -> Parameters | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from xr4dvar.arguments import as_tuple
 from xr4dvar.labels import Grid, by_role
 from xr4dvar.methods.base import FitOptions, Method, Parameters, Solver, Window
 from xr4dvar.methods.dynamics import Dynamics
@@ -139,8 +140,7 @@ class FourDVarNet:
     training: Training = field(default_factory=Training)
 
     def __post_init__(self) -> None:
-        if isinstance(self.widths, Iterable):  # what else it may be is for `check` to say
-            object.__setattr__(self, "widths", tuple(self.widths))
+        object.__setattr__(self, "widths", as_tuple(self.widths))
 
     @property
     def loss_weights(self) -> dict[str, float]:

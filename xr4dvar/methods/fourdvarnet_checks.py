@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from xr4dvar.arguments import (
     check_choice,
@@ -14,6 +12,8 @@ from xr4dvar.arguments import (
     check_mapping,
     check_number,
     is_count,
+    is_word,
+    shown,
 )
 from xr4dvar.errors import InputError, Problems
 from xr4dvar.labels import Grid, by_role
@@ -76,7 +76,7 @@ def check_fourdvarnet(method: FourDVarNet, grid: Grid, names: Sequence[str]) -> 
     """Raise one `InputError` with every setting of `method` that cannot be used on the grid."""
     problems = Problems()
     _check_network(method, problems)
-    if method.solver == "recurrent" and layout_grid(grid) != "time":
+    if is_word(method.solver, "recurrent") and layout_grid(grid) != "time":
         problems.add("solver is 'recurrent', which is one of series", "use 'unet'")
     _check_prior(method, grid, names, problems)
     _check_losses(method, problems)
@@ -89,7 +89,7 @@ def check_fourdvarnet(method: FourDVarNet, grid: Grid, names: Sequence[str]) -> 
     if isinstance(training, Training):
         training.check(problems)
     else:
-        problems.add(f"training is {training!r}", "give xr4dvar.Training(...)")
+        problems.add(f"training is {shown(training)}", "give xr4dvar.Training(...)")
     _check_background(method, grid, names, problems)
     problems.raise_if_any()
 
@@ -112,12 +112,11 @@ def _check_background(
 def _check_network(method: FourDVarNet, problems: Problems) -> None:
     check_choice("solver", method.solver, get_args(SolverName), problems)
     check_count("iterations", method.iterations, problems)
-    if method.backpropagation not in ("full", "checkpointed") and not is_count(
-        method.backpropagation
-    ):
-        what = f"backpropagation is {method.backpropagation!r}"
+    backpropagation: object = method.backpropagation
+    if not is_word(backpropagation, "full", "checkpointed") and not is_count(backpropagation):
+        what = f"backpropagation is {shown(backpropagation)}"
         problems.add(what, "use 'full', 'checkpointed' or a whole number of steps, at least 1")
-    if method.solver == "fixed_point" and method.shared is False:
+    if is_word(method.solver, "fixed_point") and method.shared is False:
         problems.add("shared is False, and a fixed point has no weights", "leave shared out")
     check_count("prior_width", method.prior_width, problems)
     if method.depth is not None:
@@ -125,9 +124,11 @@ def _check_network(method: FourDVarNet, problems: Problems) -> None:
     widths: object = method.widths
     good = isinstance(widths, tuple) and widths and all(map(is_count, widths))
     if widths is not None and not good:
-        problems.add(f"widths is {widths!r}", "use whole numbers, at least 1, such as (48, 64)")
-    if method.coarsen != "auto" and not is_count(method.coarsen):
-        problems.add(f"coarsen is {method.coarsen!r}", "use 'auto' or a whole number, at least 1")
+        fix = "use whole numbers, at least 1, such as (48, 64)"
+        problems.add(f"widths is {shown(widths)}", fix)
+    coarsen: object = method.coarsen
+    if not is_word(coarsen, "auto") and not is_count(coarsen):
+        problems.add(f"coarsen is {shown(coarsen)}", "use 'auto' or a whole number, at least 1")
     for name in ("shared", "redraw", "mirror"):
         check_flag(name, getattr(method, name), problems)
 
@@ -162,9 +163,10 @@ def _check_direct(method: FourDVarNet, problems: Problems) -> None:
 
 
 def _check_losses(method: FourDVarNet, problems: Problems) -> None:
-    if not check_mapping("loss", method.loss or {}, "{'gradient': 0.5}", problems):
+    given: Any = {} if method.loss is None else method.loss
+    if not check_mapping("loss", given, "{'gradient': 0.5}", problems):
         return
-    if unknown := set(method.loss or ()) - set(LOSSES):
+    if unknown := set(given) - set(LOSSES):
         problems.add(f"unknown losses {sorted(unknown, key=str)}", f"use {', '.join(LOSSES)}")
     before = len(problems.found)
     for name, weight in method.loss_weights.items():
@@ -175,10 +177,10 @@ def _check_losses(method: FourDVarNet, problems: Problems) -> None:
 
 def check_variances(name: str, value: object, sizes: Sequence[int], problems: Problems) -> None:
     """Note variances that are not positive, or neither one for all nor one for each."""
-    if not isinstance(value, Sequence) or isinstance(value, str):
+    if not isinstance(value, Sequence) or isinstance(value, str | bytes):
         check_number(name, value, problems)
         return
-    if any(np.ndim(number) for number in value):
+    if any(hasattr(one, "__len__") and not isinstance(one, str | bytes) for one in value):
         what = f"{name} is a matrix, and {len(value)} numbers is all that can be used"
         problems.add(what, "give variances, or use FourDVar where errors are correlated")
         return
@@ -223,24 +225,27 @@ def _check_coarsening(
 
 def _check_windows(method: FourDVarNet, grid: Grid, problems: Problems) -> None:
     patch = default_patch(grid)
-    if check_mapping("patch", method.patch or {}, "{'time': 15}", problems):
+    given: Any = {} if method.patch is None else method.patch
+    if check_mapping("patch", given, "{'time': 15}", problems):
         with problems.collect():
-            patch |= by_role(method.patch or {}, grid.axes, "patch")
+            patch |= by_role(given, grid.axes, "patch")
     for role, size in patch.items():
         name, most = grid[role].name, grid[role].size
         if not is_count(size) or size > most:
             problems.add(
-                f"patch is {size!r} along {name!r}, the data have {most}",
+                f"patch is {shown(size)} along {name!r}, the data have {most}",
                 f"use a whole number from 1 to {most}, or leave {name!r} out",
             )
     _check_coarsening(method, grid, patch, problems)
-    if not check_mapping("overlap", method.overlap or {}, "{'time': 10}", problems):
+    overlap: Any = {} if method.overlap is None else method.overlap
+    if not check_mapping("overlap", overlap, "{'time': 10}", problems):
         return
     with problems.collect():
-        for role, cells in by_role(method.overlap or {}, grid.axes, "overlap").items():
+        for role, cells in by_role(overlap, grid.axes, "overlap").items():
             size = patch[role]
             if not is_count(cells, 0) or (is_count(size) and cells >= size):
                 problems.add(
-                    f"overlap is {cells!r} along {grid[role].name!r}, the patch is {size!r}",
+                    f"overlap is {shown(cells)} along {grid[role].name!r}, the patch is "
+                    f"{shown(size)}",
                     "use a whole number of cells, at least 0 and less than the patch",
                 )

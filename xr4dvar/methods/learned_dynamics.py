@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from xr4dvar.arguments import check_count
+from xr4dvar.arguments import check_count, shown
 from xr4dvar.errors import InputError, Problems
 from xr4dvar.methods.base import Parameters
 from xr4dvar.methods.dynamics import Dynamics, check_scheme, flow_of, is_dynamics
@@ -130,7 +130,8 @@ class Corrected:
         if is_dynamics(self.known):
             self.known.check(problems)
         else:
-            problems.add(f"known is {self.known!r}", "give a model, such as xr4dvar.Lorenz63()")
+            fix = "give a model, such as xr4dvar.Lorenz63()"
+            problems.add(f"known is {shown(self.known)}", fix)
 
     def check_states(self, size: int, spacing: float, problems: Problems) -> None:
         """Note what goes wrong with the known model."""

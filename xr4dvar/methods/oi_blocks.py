@@ -135,10 +135,12 @@ def _times_and_boxes(
 ) -> BoolArray:
     """Half of what is wanted as whole times, the rest as boxes that last."""
     counts = observed.sum((1, 2))
-    several = np.count_nonzero(counts) >= 5
+    several = np.count_nonzero(counts) >= 5 or observed[0].size == 1
     hidden = np.zeros_like(observed)
     if several:
         hidden |= _some_times(observed, 0.5 * wanted, generator)
+    if observed[0].size == 1:
+        return hidden
     share = (0.5 if several else 1.0) * HIDDEN
     return hidden | (observed & _boxes(observed.shape[1:], share, generator))
 

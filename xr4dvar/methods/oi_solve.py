@@ -230,10 +230,10 @@ def _alike(patches: Patches, metric: bool) -> list[tuple[list[int], Places]]:
     return list(groups.values())
 
 
-def _key(places: Places) -> tuple[bytes, ...]:
+def _key(places: Places) -> tuple[object, ...]:
     """The same for positions that differ by rounding only, whatever the unit of the axis is."""
     steps = [float(p.diff().min()) if len(p) > 1 else 1.0 for p in places]
     return tuple(
-        np.rint(p.numpy() / (SAME * step)).astype(np.int64).tobytes()
+        (f"{step:.6g}", np.rint(p.numpy() / (SAME * step)).astype(np.int64).tobytes())
         for p, step in zip(places, steps, strict=True)
     )

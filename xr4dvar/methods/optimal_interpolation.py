@@ -5,23 +5,25 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from xr4dvar.arguments import check_count
+from xr4dvar.arguments import check_count, is_number, is_word, shown
 from xr4dvar.errors import Problems
 from xr4dvar.labels import Grid, parse_length
 from xr4dvar.labels.units import UserLength
 from xr4dvar.methods.base import ErrorSolver, FitOptions, Parameters, PointsSolver, Solver, Window
 from xr4dvar.methods.training_data import TrainingData
-from xr4dvar.types import FloatArray, Role
+from xr4dvar.types import ROLES, FloatArray, Role
 
 __all__ = ["OptimalInterpolation"]
 
 #: Windows are so many correlation lengths long, in y and x at least. Of their overlap, margins of
 #: 1.75 lengths count for nothing, and the maps are blended over 1.5 lengths between them.
 WINDOW_LENGTHS, MARGIN_LENGTHS, RAMP_LENGTHS = 12.0, 1.75, 1.5
+#: Windows of few cells are longer, and have wider margins.
+SMALL_CELLS, SMALL_TIMES, WIDE_LENGTHS = 200_000, 800, 5.0
 #: Cells of a window, as long as that leaves 12 lengths in y and x: a quarter of a gigabyte.
 WINDOW_CELLS = 6_000_000
 #: Cells of a window along y and x with lengths in km, whose root has a matrix for each wavenumber.
@@ -109,25 +111,26 @@ class OptimalInterpolation:
         from xr4dvar.covariance.families import FAMILIES
 
         problems = Problems()
-        if self.family not in FAMILIES:
-            problems.add(f"family {self.family!r} is unknown", f"use one of {', '.join(FAMILIES)}")
+        if not is_word(self.family, *FAMILIES):
+            what = f"family {shown(self.family)} is unknown"
+            problems.add(what, f"use one of {', '.join(FAMILIES)}")
         check_count("scales", self.scales, problems)
-        if self.variances and len(self.variances) != len(self.lengths):
-            problems.add(
-                f"{len(self.variances)} variances for {len(self.lengths)} lengths",
-                "give one variance for each length",
-            )
-        for what, values in (
-            ("variance", self.variances),
-            ("error_variance", [self.error_variance]),
-        ):
+        if self.length is not None and not self.lengths:
+            fix = "give a length, or leave it out: fit finds it"
+            problems.add(f"length is {self.length!r}", fix)
+        variance: object = self.variance
+        each = [variance] if isinstance(variance, str | bytes) else self.variances
+        if variance is not None and len(each) != len(self.lengths):
+            what = f"{len(each)} variances for {len(self.lengths)} lengths"
+            problems.add(what, "give one variance for each length")
+        errors = [] if self.error_variance is None else [self.error_variance]
+        for name, values in (("variance", each), ("error_variance", errors)):
             for value in values:
-                if value is not None and not (math.isfinite(value) and value > 0):
-                    problems.add(
-                        f"{what} is {value}", f"give a positive {what}, in the data's units squared"
-                    )
-        if isinstance(self.mean, str) and self.mean not in ("map", "constant"):
-            problems.add(f"mean is {self.mean!r}", "use 'map', 'constant' or a number")
+                if not (is_number(value) and value > 0):  # type: ignore[operator]
+                    fix = f"give a positive {name}, in the data's units squared"
+                    problems.add(f"{name} is {shown(value)}", fix)
+        if not is_word(self.mean, "map", "constant") and not is_number(self.mean):
+            problems.add(f"mean is {shown(self.mean)}", "use 'map', 'constant' or a number")
         for length in self.lengths:
             with problems.collect():
                 parse_length(length, grid)
@@ -179,23 +182,42 @@ class OptimalInterpolation:
             variables.append({**variable, "mean": mean, **covariance})
         return Parameters({**parameters.settings, "variables": variables}, parameters.arrays)
 
+    def described(self, parameters: Parameters, roles: Collection[Role]) -> dict[str, str]:
+        """Give the mean, lengths and variances of each variable, where they are known."""
+        if self.is_open(parameters):
+            return {}
+        found = {}
+        for variable in parameters.settings["variables"]:
+            mean = "a map" if self.mean == "map" else f"{variable['mean']:.6g}"
+            scales = [_scale(term, roles) for term in variable["terms"]]
+            found[variable["name"]] = (
+                f"mean {mean}; {'; '.join(scales)}; error variance {variable['error_variance']:.3g}"
+            )
+        return found
+
     def windows(self, grid: Grid, parameters: Parameters) -> dict[Role, Window]:
         """Give windows of many correlation lengths, as large in y and x as memory allows.
 
         They are counted where the cells of an axis are closest: elsewhere they are longer.
         """
         longest = {role: _longest(role, grid, parameters) for role in grid.roles}
+        plane = [role for role in grid.roles if role != "time"]
         margins, ramps, least = (
             {role: span(grid[role].values, share * longest[role]) for role in grid.roles}
             for share in (MARGIN_LENGTHS, RAMP_LENGTHS, WINDOW_LENGTHS)
         )
+        if "time" in grid.roles:  # as long as costs little: nothing beats the whole
+            cells = SMALL_CELLS // math.prod(grid[role].size for role in plane)
+            least["time"] = max(least["time"], min(SMALL_TIMES, cells))
+            wide = span(grid["time"].values, WIDE_LENGTHS * longest["time"])
+            if 6 * wide <= least["time"]:
+                margins["time"] = wide
         overlaps = {role: 2 * margins[role] + ramps[role] for role in grid.roles}
         patches = {
             role: min(grid[role].size, max(8, least[role], 2 * overlaps[role]))
             for role in grid.roles
         }
         metric = any(t["metric"] for v in parameters.settings["variables"] for t in v["terms"])
-        plane = [role for role in grid.roles if role != "time"]
         whole = math.prod(grid[role].size for role in plane) * patches.get("time", 1)
         larger = max(1.0, math.sqrt(WINDOW_CELLS / math.prod(patches.values())))
         for role in plane:
@@ -237,6 +259,15 @@ class OptimalInterpolation:
         from xr4dvar.methods.oi_points import make_points_solver
 
         return make_points_solver(parameters)
+
+
+def _scale(term: Mapping[str, Any], roles: Collection[Role]) -> str:
+    """A covariance in words: its lengths, in km if it is one on the sphere, and its variance."""
+    lengths = {role: term[role] for role in ROLES if role in roles}
+    texts = [f"{role} {length:.3g}" for role, length in lengths.items()]
+    if term["metric"]:
+        texts = [*texts[: "time" in lengths], f"{term['y']:.4g} km"]
+    return f"lengths {', '.join(texts)}, variance {term['variance']:.3g}"
 
 
 def span(values: FloatArray, width: float) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
-from xr4dvar.arguments import check_flag, check_number
+from xr4dvar.arguments import check_flag, check_number, shown
 from xr4dvar.errors import Problems
 from xr4dvar.methods.dynamics import check_scheme
 
@@ -144,7 +144,7 @@ def _check_function(
 ) -> None:
     check_flag("learned", learned, problems)
     if not callable(function) or isinstance(function, type):
-        problems.add(f"{name} is {function!r}, not a function", fix)
+        problems.add(f"{name} is {shown(function)}, not a function", fix)
     elif learned is True:
         from torch.nn import Module
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from xr4dvar.arguments import is_count, shown
 from xr4dvar.errors import Problems
 from xr4dvar.labels import Grid
 from xr4dvar.labels.indexes import text_of_index
@@ -48,13 +49,13 @@ def check_chain(dynamics: Dynamics, grid: Grid, names: Sequence[str], problems: 
     dynamics.check(problems)
     check_even(grid, "a model", problems)
     size, wanted = components(grid, names), dynamics.components
-    if wanted is None or wanted == size:
+    if wanted is None or (is_count(wanted) and wanted == size):
         if len(problems.found) == before:
             _check_names(dynamics, grid, names, problems)
             _check_states(dynamics, size, spacing_of(grid, dynamics), problems)
         return True
     problems.add(
-        f"{type(dynamics).__name__} has {wanted} components, the data's state {size}",
+        f"{type(dynamics).__name__} has {shown(wanted)} components, the data's state {size}",
         'name the dimension that holds them, dims={"x": "component"}, '
         "or give a Dataset of one variable a component",
     )

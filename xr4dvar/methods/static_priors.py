@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from xr4dvar.arguments import check_count, is_count
+from xr4dvar.arguments import as_tuple, check_count, is_count, shown
 from xr4dvar.errors import Problems
 from xr4dvar.methods.training_options import Training
 
@@ -110,14 +110,14 @@ class Denoiser:
     training: Training = field(default_factory=_training)
 
     def __post_init__(self) -> None:
-        if isinstance(self.widths, Iterable):  # what else it may be is for `check` to say
-            object.__setattr__(self, "widths", tuple(self.widths))
+        object.__setattr__(self, "widths", as_tuple(self.widths))
 
     def check(self, problems: Problems) -> None:
         """Note every setting that cannot be used."""
         widths: object = self.widths
         if not isinstance(widths, tuple) or not widths or not all(map(is_count, widths)):
-            problems.add(f"widths is {widths!r}", "use whole numbers, at least 1, such as (32, 64)")
+            fix = "use whole numbers, at least 1, such as (32, 64)"
+            problems.add(f"widths is {shown(widths)}", fix)
         check_count("depth", self.depth, problems)
         _check_training(self.training, problems)
 
@@ -164,4 +164,4 @@ def _check_training(training: object, problems: Problems) -> None:
     if isinstance(training, Training):
         training.check(problems)
     else:
-        problems.add(f"training is {training!r}", "give xr4dvar.Training(...)")
+        problems.add(f"training is {shown(training)}", "give xr4dvar.Training(...)")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from numbers import Real
 
-from xr4dvar.arguments import check_count, check_number
+from xr4dvar.arguments import check_count, check_number, is_number, shown
 from xr4dvar.errors import Problems
 
 __all__ = ["Training"]
@@ -60,8 +59,8 @@ class Training:
         for name, usual in (("averaging", 0.995), ("minimum_observed", 0.001)):
             value: object = getattr(self, name)
             check_number(name, value, problems, zero=True)
-            if isinstance(value, Real) and float(value) >= 1:
-                problems.add(f"{name} is {value!r}", f"use a number below 1, such as {usual}")
+            if is_number(value) and value >= 1:  # type: ignore[operator]
+                problems.add(f"{name} is {shown(value)}", f"use a number below 1, such as {usual}")
 
     def rate(self, step: int) -> float:
         """Learning rate at a step."""

@@ -96,4 +96,6 @@ class Progress:
 
     def restore(self, state: dict[str, Any]) -> None:
         for name, value in state.items():
+            if name in ("average", "best"):  # on the device where training goes on
+                value = {key: one.to(self.average[key].device) for key, one in value.items()}
             setattr(self, name, value)

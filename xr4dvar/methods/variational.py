@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal, TypeAlias, get_args
 
-from xr4dvar.arguments import check_choice, check_count
+from xr4dvar.arguments import as_tuple, check_choice, check_count, is_count, is_word, shown
 from xr4dvar.errors import InputError, Problems
 from xr4dvar.labels import Grid
 from xr4dvar.methods.base import (
@@ -116,9 +116,7 @@ class Variational:
 
     def __post_init__(self) -> None:
         for name in ("error_variance", "prior_error_variance"):
-            value = getattr(self, name)
-            if isinstance(value, Iterable) and not isinstance(value, str | Mapping | set):
-                object.__setattr__(self, name, tuple(value))
+            object.__setattr__(self, name, as_tuple(getattr(self, name)))
 
     @property
     def training(self) -> Training | None:
@@ -149,7 +147,9 @@ class Variational:
         check_choice("control", self.control, get_args(Control), problems)
         if self.solver is not None:
             check_choice("solver", self.solver, get_args(SolverName), problems)
-        _check_pairs(self, problems)
+        named = self.solver is None or is_word(self.solver, *get_args(SolverName))
+        if named and is_word(self.control, *get_args(Control)):
+            _check_pairs(self, problems)
         if self.steps is not None:
             check_count("steps", self.steps, problems)
         if self.patch is not None:
@@ -241,7 +241,7 @@ def _check_prior(method: Variational, grid: Grid, names: Sequence[str], problems
     prior: object = method.prior
     if not (isinstance(prior, StaticPrior) or is_dynamics(prior)):
         fix = "give a prior, such as xr4dvar.EOFs(modes=10), xr4dvar.AutoEncoder() or a model"
-        problems.add(f"prior is {prior!r}", fix)
+        problems.add(f"prior is {shown(prior)}", fix)
         return
     if isinstance(prior, StaticPrior):
         prior.check(problems)
@@ -278,12 +278,12 @@ def _check_pairs(method: Variational, problems: Problems) -> None:
 
 def _check_patch(patch: object, grid: Grid, problems: Problems) -> None:
     if "time" not in grid.roles:
-        problems.add(f"patch is {patch!r}, the data have no time axis", "leave patch out")
+        problems.add(f"patch is {shown(patch)}, the data have no time axis", "leave patch out")
         return
     name, most = grid["time"].name, grid["time"].size
-    if isinstance(patch, bool) or not isinstance(patch, int) or not 1 <= patch <= most:
+    if not is_count(patch, 1, most):
         problems.add(
-            f"patch is {patch!r}, the data have {most} steps of {name!r}",
+            f"patch is {shown(patch)}, the data have {most} steps of {name!r}",
             f"use a whole number from 1 to {most}, or leave it out",
         )
 
