@@ -98,4 +98,6 @@ def test_how_it_looks_in_a_notebook(models: dict[str, xv.Model]) -> None:
     html = strange._repr_html_()
     assert "&lt;b&gt;x&lt;/b&gt; (&lt;i&gt;)" in html
     assert "<b>" not in html
-    assert models["oi"]._repr_html_().count("<tr>") == 4
+    found = models["oi"]._repr_html_()
+    assert found.count("<tr>") == 5
+    assert "lengths time 4, y 0.6, x 0.6" in found
