@@ -3,6 +3,7 @@
 Run from the repository root::
 
     OMP_NUM_THREADS=1 python benchmarks/oi_exact.py [--quick] [--observations 50 300 301 1500 5000]
+        [--ratios 0.1 0.01 1e-4 1e-6 1e-8] [--families gaussian matern12 matern32 matern52]
 
 A field is drawn from its prior and observed at random cells of a grid, or at random places, with an
 error variance R of so many shares of the prior variance B. `reconstruct` and `map_points` with
@@ -229,6 +230,8 @@ def main() -> None:
     )
     parser.add_argument("--quick", action="store_true", help="even axes and 301 observations only")
     parser.add_argument("--observations", type=int, nargs="+", default=OBSERVATIONS)
+    parser.add_argument("--ratios", type=float, nargs="+", default=RATIOS)
+    parser.add_argument("--families", nargs="+", default=list(FAMILIES))
     arguments = parser.parse_args()
     logging.getLogger("xr4dvar").setLevel(logging.WARNING)
     worst: dict[str, list[float]] = {"reconstruct": [0.0] * 3, "map_points": [0.0] * 3}
@@ -237,7 +240,7 @@ def main() -> None:
     print("|", " --- |" * 9)
     for count in (301,) if arguments.quick else arguments.observations:
         chosen = [c for c in cases(count) if not arguments.quick or "spacings" not in c.name]
-        for case, family, ratio in itertools.product(chosen, FAMILIES, RATIOS):
+        for case, family, ratio in itertools.product(chosen, arguments.families, arguments.ratios):
             for method, solve in (("reconstruct", gridded), ("map_points", scattered)):
                 row = solve(case, family, ratio, count)
                 found = (row.map_prior, row.map_error, row.error)

@@ -129,6 +129,10 @@ class Case:
 MAPS: dict[str, object] = {"patch": {"time": 6, "lat": 8, "lon": 5}, "coarsen": 1}
 CASES = {
     "LinearInterpolation": Case(lambda b, a: xv.LinearInterpolation(), maps, fitted=False),
+    "OptimalInterpolation": Case(
+        lambda b, a: xv.OptimalInterpolation(length={"time": 2.0, "lat": 0.5, "lon": 0.5}), maps,
+        fitted=False, settings={"error": True},
+    ),
     "FourDVarNet": Case(lambda b, a: network(a, **MAPS), maps),
     "FourDVarNet, background": Case(
         lambda b, a: network(a, background=xv.LinearInterpolation(), **MAPS), maps

@@ -50,9 +50,15 @@ def test_cost_is_the_density_of_the_normal_distribution(periods):
     system = model.between(points, points) + 0.3 * torch.eye(40, dtype=torch.float64)
     normal = torch.distributions.MultivariateNormal(torch.zeros(40).double(), system)
     parameters = torch.tensor([3.0, 1.0, 2.0, 1.5, 0.3], dtype=torch.float64)
-    cost = _Prepared.of(points, values, periods).cost(parameters, find_family("matern52"))
+    sample, family = _Prepared.of(points, values, periods), find_family("matern52")
+    cost, gradient = sample.cost(parameters.log(), family)
     constant = 20 * np.log(2 * np.pi)
-    assert float(cost) + constant == pytest.approx(-float(normal.log_prob(values)))
+    assert cost + constant == pytest.approx(-float(normal.log_prob(values)))
+    for n, slope in enumerate(gradient.tolist()):
+        step = torch.zeros(5, dtype=torch.float64)
+        step[n] = 1e-5
+        above, below = (sample.cost(parameters.log() + s, family)[0] for s in (step, -step))
+        assert slope == pytest.approx((above - below) / 2e-5, rel=1e-6, abs=1e-6)
 
 
 def test_a_length_that_no_pair_tells_stays():

@@ -13,14 +13,16 @@ from xr4dvar.tiling import Windows
 def any_windows(draw: st.DrawFn) -> Windows:
     size = draw(st.integers(1, 60))
     patch = draw(st.integers(1, size))
-    return Windows(size, patch, draw(st.integers(1, patch)), draw(st.booleans()))
+    stride = draw(st.integers(1, patch))
+    margin = draw(st.integers(0, (patch - stride) // 2))
+    return Windows(size, patch, stride, draw(st.booleans()), margin)
 
 
 @given(any_windows())
 def test_every_cell_is_covered_and_counted(windows: Windows) -> None:
     total = np.zeros(windows.size)
     for start in windows.starts:
-        for offset, weight in enumerate(windows.weight):
+        for offset, weight in enumerate(windows.weight_at(windows.edges_at(start))):
             total[(start + offset) % windows.size] += weight
     assert total.min() > 0
     np.testing.assert_allclose(windows.weight_sum, total, rtol=1e-12)
@@ -47,6 +49,22 @@ def test_weight_is_positive_and_symmetric(windows: Windows) -> None:
     assert weight.min() > 0
     assert weight.max() <= 1
     np.testing.assert_array_equal(weight, weight[::-1])
+
+
+@given(any_windows())
+def test_margins_count_for_nothing(windows: Windows) -> None:
+    """Not even in a last window that is moved back, whose own margin is at the edge of the axis."""
+    for start in windows.starts:
+        cells = np.arange(start, start + windows.patch)
+        edges = windows.edges_at(start)
+        weight = windows.weight_at(edges)
+        share = weight / windows.weight_sum[cells % windows.size]
+        inside = slice(
+            0 if edges[0] else windows.margin, windows.patch - (0 if edges[1] else windows.margin)
+        )
+        outside = np.ones(windows.patch, dtype=bool)
+        outside[inside] = False
+        assert (share[outside] < 1e-6).all()
 
 
 def test_neighbours_add_up_to_one() -> None:

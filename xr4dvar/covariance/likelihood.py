@@ -28,7 +28,7 @@ __all__ = ["Sample", "draw_samples", "most_likely"]
 Sample: TypeAlias = tuple[Tensor, Tensor]
 
 #: Samples, the most observations of one, and their extent in correlation lengths.
-SAMPLES, SAMPLE_SIZE, SAMPLE_LENGTHS = 12, 300, 3.0
+SAMPLES, SAMPLE_SIZE, SAMPLE_LENGTHS = 8, 250, 3.0
 
 #: Parameters stay within this factor of the start.
 REACH = 30.0
@@ -131,10 +131,8 @@ def most_likely(
     begin = np.log(np.array([value for term in first for value in term] + [error_variance]))
 
     def cost(logarithms: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
-        parameters = torch.tensor(logarithms, requires_grad=True)
-        total = torch.stack([sample.cost(parameters.exp(), family) for sample in prepared]).sum()
-        (gradient,) = torch.autograd.grad(total, parameters)
-        return total.item(), gradient.numpy()
+        parts = [sample.cost(torch.from_numpy(logarithms), family) for sample in prepared]
+        return sum(part[0] for part in parts), np.sum([part[1].numpy() for part in parts], axis=0)
 
     reach = math.log(REACH)
     low = begin - reach
@@ -162,29 +160,44 @@ def most_likely(
 class _Prepared:
     """A sample with what does not change from evaluation to evaluation."""
 
-    lags: Tensor  # (3, n, n)
+    pairs: Tensor  # (2, m): first and second of each pair of observations, and of each with itself
+    lags: Tensor  # (3, m)
+    squares: Tensor  # (3, m)
     values: Tensor  # (n,)
 
     @classmethod
     def of(cls, points: Tensor, values: Tensor, periods: Periods) -> _Prepared:
-        lags = [
-            distance(axis[:, None] - axis[None, :], period)
-            for axis, period in zip(points.unbind(-1), periods, strict=True)
-        ]
-        return cls(torch.stack(lags), values)
+        pairs = torch.tril_indices(len(points), len(points))
+        apart = (points[pairs[0]] - points[pairs[1]]).T
+        lags = torch.stack([distance(a, period) for a, period in zip(apart, periods, strict=True)])
+        return cls(pairs, lags, lags**2, values)
+
+    def cost(self, logarithms: Tensor, family: Family) -> tuple[float, Tensor]:
+        """Negative log-likelihood, without its constant, and its gradient."""
+        logarithms = logarithms.clone().requires_grad_()
+        parameters = logarithms.exp()
+        same = (self.pairs[0] == self.pairs[1]).to(torch.float64)
+        pairs = parameters[-1] * same
+        for term in parameters[:-1].reshape(-1, 4):
+            pairs = pairs + term[3] * self._correlation(term[:3], family)
+        with torch.no_grad():
+            total, slope = self._density(pairs)
+        (gradient,) = torch.autograd.grad(pairs, logarithms, slope * (1.0 - 0.5 * same))
+        return total, gradient
+
+    def _density(self, pairs: Tensor) -> tuple[float, Tensor]:
+        """Negative logarithm of the density for the covariances of pairs; its slopes, both ways."""
+        matrix = torch.zeros(len(self.values), len(self.values), dtype=torch.float64)
+        first, second = self.pairs
+        matrix[first, second] = pairs
+        factor = torch.linalg.cholesky(matrix)
+        inverse = torch.cholesky_inverse(factor)
+        weights = inverse @ self.values
+        total = 0.5 * self.values @ weights + factor.diagonal().log().sum()
+        slope = inverse[first, second] - weights[first] * weights[second]
+        return float(total), slope
 
     def _correlation(self, lengths: Tensor, family: Family) -> Tensor:
         if family is gaussian:  # one exponential in place of three
-            squares: Tensor = torch.tensordot(lengths**-2, self.lags**2, 1)
-            return (-squares).exp()
-        return family(self.lags / lengths[:, None, None]).prod(0)
-
-    def cost(self, parameters: Tensor, family: Family) -> Tensor:
-        """Negative log-likelihood, without its constant."""
-        matrix = parameters[-1] * torch.eye(len(self.values), dtype=torch.float64)
-        for term in parameters[:-1].reshape(-1, 4):
-            matrix = matrix + term[3] * self._correlation(term[:3], family)
-        factor = torch.linalg.cholesky(matrix)
-        white = torch.linalg.solve_triangular(factor, self.values[:, None], upper=False)
-        total: Tensor = 0.5 * white.square().sum() + factor.diagonal().log().sum()
-        return total
+            return (-(lengths**-2 @ self.squares)).exp()
+        return family(self.lags / lengths[:, None]).prod(0)

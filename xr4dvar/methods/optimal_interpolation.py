@@ -22,7 +22,8 @@ __all__ = ["OptimalInterpolation"]
 #: Windows are so many correlation lengths long, in y and x at least. Of their overlap, margins of
 #: 1.75 lengths count for nothing, and the maps are blended over 1.5 lengths between them.
 WINDOW_LENGTHS, MARGIN_LENGTHS, RAMP_LENGTHS = 12.0, 1.75, 1.5
-#: Windows of few cells are longer, and have wider margins.
+#: Windows of few cells are longer, and have margins of 5 lengths or more: very precise observations
+#: of a smooth field tell of places farther away.
 SMALL_CELLS, SMALL_TIMES, WIDE_LENGTHS = 200_000, 800, 5.0
 #: Cells of a window, as long as that leaves 12 lengths in y and x: a quarter of a gigabyte.
 WINDOW_CELLS = 6_000_000
@@ -211,7 +212,7 @@ class OptimalInterpolation:
             least["time"] = max(least["time"], min(SMALL_TIMES, cells))
             wide = span(grid["time"].values, WIDE_LENGTHS * longest["time"])
             if 6 * wide <= least["time"]:
-                margins["time"] = wide
+                margins["time"] = least["time"] // 6
         overlaps = {role: 2 * margins[role] + ramps[role] for role in grid.roles}
         patches = {
             role: min(grid[role].size, max(8, least[role], 2 * overlaps[role]))

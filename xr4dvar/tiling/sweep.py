@@ -133,12 +133,20 @@ def gather(views: Views, windows: Sequence[Window], patch_shape: Sequence[int]) 
     return patches
 
 
-def patch_weight(plan: Plan, dtype: np.dtype[Any]) -> AnyArray:
-    """Return the product of the axes' weights, shape patch_shape."""
-    weight = np.ones((), np.float64)
-    for windows in plan.windows:
-        weight = np.multiply.outer(weight, windows.weight)
-    return weight.astype(dtype)
+def patch_weights(plan: Plan, dtype: np.dtype[Any]) -> Callable[[Index], AnyArray]:
+    """Give the function from an origin to the product of the axes' weights, shape patch_shape."""
+    known: dict[tuple[tuple[bool, bool], ...], AnyArray] = {}
+
+    def weight_of(origin: Index) -> AnyArray:
+        edges = tuple(w.edges_at(start) for w, start in zip(plan.windows, origin, strict=True))
+        if edges not in known:
+            weight = np.ones((), np.float64)
+            for windows, own in zip(plan.windows, edges, strict=True):
+                weight = np.multiply.outer(weight, windows.weight_at(own))
+            known[edges] = weight.astype(dtype)
+        return known[edges]
+
+    return weight_of
 
 
 def sweep(
@@ -151,12 +159,12 @@ def sweep(
 ) -> None:
     """Solve every patch of a tile once and add its weighted values to `outputs` in place."""
     plan = settings.plan
-    weight = patch_weight(plan, settings.dtype)
+    weight_of = patch_weights(plan, settings.dtype)
     weighted = np.empty((settings.n_out, *plan.patch_shape), settings.dtype)
     windows = tile_windows(axes, plan.shape)
     while batch := list(islice(windows, settings.batch_size)):
         # no name holds on to a batch, so that it is freed before the next one is gathered
-        _add(_solve(batch, inputs, solve, settings), batch, weight, weighted, outputs)
+        _add(_solve(batch, inputs, solve, settings), batch, weight_of, weighted, outputs)
         if progress is not None:
             progress(len(batch))
 
@@ -184,13 +192,13 @@ def _solve(
 def _add(
     solved: AnyArray,
     batch: Sequence[Window],
-    weight: AnyArray,
+    weight_of: Callable[[Index], AnyArray],
     weighted: AnyArray,
     outputs: Views,
 ) -> None:
     """Add the weighted patches to the outputs; `weighted` is room to work in."""
     for patch, window in zip(solved, batch, strict=True):
-        np.multiply(patch, weight, out=weighted, casting="same_kind")
+        np.multiply(patch, weight_of(window.origin), out=weighted, casting="same_kind")
         for view, in_view, in_patch in window.parts:
             outputs[view][last_axes(in_view)] += weighted[last_axes(in_patch)]
 

@@ -127,6 +127,23 @@ class Windows:
             weight[: self.margin] = weight[self.patch - self.margin :] = NEGLIGIBLE
         return weight
 
+    def edges_at(self, start: int) -> tuple[bool, bool]:
+        """Whether the window that starts there has a margin at the first, and at the last cell."""
+        within = self.margin > 0 and not self.periodic
+        return within and start == 0, within and start == self.size - self.patch
+
+    def weight_at(self, edges: tuple[bool, bool]) -> Float64Array:
+        """Weight of each cell of a window at these edges of the axis, shape (patch,).
+
+        There is nothing beyond an edge that a margin could lack: the window counts up to it.
+        """
+        weight, half = self.weight, self.patch // 2
+        if edges[0]:
+            weight[:half] = 1.0
+        if edges[1]:
+            weight[self.patch - half :] = 1.0
+        return weight
+
     @property
     def weight_sum(self) -> Float64Array:
         """Sum of the weights of all windows at each cell of the axis, shape (size,), all > 0.
@@ -135,8 +152,8 @@ class Windows:
         patches at a cell is the product of the axes' sums there. It is known before anything runs.
         """
         total = np.zeros(self.size)
-        weight = self.weight
         for start in self.starts:
+            weight = self.weight_at(self.edges_at(start))
             head = min(self.patch, self.size - start)
             total[start : start + head] += weight[:head]
             total[: self.patch - head] += weight[head:]  # the part past the end of the axis
