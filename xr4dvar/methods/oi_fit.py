@@ -96,7 +96,7 @@ class _Fit:
         if self.method.lengths:
             terms = open_covariance(self.method, self.data.grid)["terms"]
             return completed_covariance(self.method, terms, spread)
-        from xr4dvar.methods.oi_trials import draw_trial
+        from xr4dvar.methods.oi_trials import draw_trials
         from xr4dvar.methods.oi_tuning import likely_covariance, resolved, tuned_covariance
 
         start = self.variable | likely_covariance(
@@ -106,9 +106,9 @@ class _Fit:
         target = self.block.target[self.v] - mean if self.data.supervised else None
         lengths = [[term[role] for term in start["terms"]] for role in ROLES]
         extremes = [(min(values), max(values)) for values in lengths]
-        trial = draw_trial(anomaly, target, coordinates, extremes, self.generator)
+        trials = draw_trials(anomaly, target, coordinates, extremes, self.generator)
         return tuned_covariance(
-            trial, start, resolved(coordinates), spread, noisy=not self.data.supervised
+            trials, start, resolved(coordinates), spread, noisy=not self.data.supervised
         )
 
     def _guess(self, anomaly: FloatArray) -> dict[str, float]:

@@ -15,10 +15,13 @@ from xr4dvar.methods.oi_blocks import box_with_data, gaps_elsewhere
 from xr4dvar.methods.oi_solve import analysed, covariance_of, priors_of
 from xr4dvar.types import ROLES, FloatArray, Role
 
-__all__ = ["Trial", "draw_trial"]
+__all__ = ["Trial", "calibration", "draw_trials", "rmse"]
+
+#: Trials that are drawn, at most; observations that are enough, and the share of all that is.
+TRIALS, ENOUGH, GOOD_PART = 3, 12_000, 0.3
 
 #: Correlation lengths along each axis, at most, and cells.
-LENGTHS, CELLS = 14.0, 450_000
+LENGTHS, CELLS = 12.0, 450_000
 
 #: Cells of y and x are averaged while so many of them are no longer than the shortest length.
 RESOLUTION = 3.5
@@ -64,8 +67,8 @@ class Trial:
         error: FloatArray = maps[0][known] - self.target[known]
         return error
 
-    def calibration(self, settings: Mapping[str, Any], *, noisy: bool) -> float:
-        """Mean square error found at some cells over the one that is predicted."""
+    def analysis(self, settings: Mapping[str, Any]) -> tuple[FloatArray, FloatArray]:
+        """Squared errors of the analysis at some cells, and their predicted variances."""
         known, seen = (np.argwhere(np.isfinite(f)) for f in (self.target, self.innovation))
         some = known[:: max(1, len(known) // CHECKS)]
         at = tuple(seen.T)
@@ -75,13 +78,49 @@ class Trial:
             self._points(some), covariance_of(settings), exact=NEAREST, nearest=NEAREST,
         )  # fmt: skip
         found = analysis.increment.numpy() - self.target[tuple(some.T)]
-        noise = settings["error_variance"] if noisy else 0.0
-        predicted = float(np.asarray(analysis.error_variance).mean())
-        return float(np.mean(found**2)) / (predicted + noise)
+        return found**2, np.asarray(analysis.error_variance)
 
     def _points(self, cells: np.ndarray) -> torch.Tensor:
         axes = (self.coordinates.get(role, np.zeros(1)) for role in ROLES)
         return torch.as_tensor(np.stack([a[i] for a, i in zip(axes, cells.T, strict=True)], -1))
+
+
+def rmse(trials: Sequence[Trial], settings: Mapping[str, Any]) -> float:
+    """Root mean square error of the maps of all trials."""
+    errors = np.concatenate([trial.errors(settings) for trial in trials])
+    return float(np.sqrt(np.mean(errors**2)))
+
+
+def calibration(trials: Sequence[Trial], settings: Mapping[str, Any], *, noisy: bool) -> float:
+    """Mean square error found over the one predicted, with that of the targets if `noisy`."""
+    pairs = [trial.analysis(settings) for trial in trials]
+    found, predicted = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
+    noise = settings["error_variance"] if noisy else 0.0
+    return float(found.mean() / (predicted.mean() + noise))
+
+
+def draw_trials(
+    observed: FloatArray,
+    target: FloatArray | None,
+    coordinates: Mapping[Role, FloatArray],
+    lengths: Sequence[tuple[float, float]],
+    generator: np.random.Generator,
+) -> list[Trial]:
+    """Draw trials till they have enough observations, or a good part of all there are.
+
+    None where there are too few of any. The parameters are those of `draw_trial`.
+    """
+    trials: list[Trial] = []
+    for _ in range(TRIALS):
+        trial = draw_trial(observed, target, coordinates, lengths, generator)
+        if trial is None:
+            break
+        trials.append(trial)
+        used = sum(np.isfinite(one.innovation).sum() for one in trials)
+        drawn = sum(one.counts[np.isfinite(one.innovation)].sum() for one in trials)
+        if used > ENOUGH or drawn > GOOD_PART * np.isfinite(observed).sum():
+            break
+    return trials
 
 
 def draw_trial(

@@ -11,7 +11,7 @@ import torch
 
 from xr4dvar.covariance import Separable, draw_samples, most_likely, tune
 from xr4dvar.methods.oi_solve import periods_of
-from xr4dvar.methods.oi_trials import Trial
+from xr4dvar.methods.oi_trials import Trial, calibration, rmse
 from xr4dvar.types import ROLES, FloatArray, Role
 
 __all__ = ["likely_covariance", "resolved", "settings_of", "tuned_covariance"]
@@ -96,7 +96,7 @@ def settings_of(terms: Sequence[Separable], error_variance: float) -> dict[str, 
 
 
 def tuned_covariance(
-    trial: Trial | None,
+    trials: Sequence[Trial],
     variable: Mapping[str, Any],
     shortest: Sequence[float],
     spread: float,
@@ -109,8 +109,8 @@ def tuned_covariance(
 
     Parameters
     ----------
-    trial : Trial or None
-        What maps are made from and held against; None where there is too little of it.
+    trials : sequence of Trial
+        What maps are made from and held against; none where there is too little of it.
     variable : mapping
         Settings of the variable, with the covariance to start from.
     shortest : sequence of float
@@ -120,25 +120,24 @@ def tuned_covariance(
     noisy : bool
         Whether the target has the error of the observations.
     """
-    if trial is None:
+    if not trials:
         log.warning(
             "%s: too few observations to hide some of them: lengths and variances are those that "
             "make the observations most likely, not tuned on maps", variable["name"],
         )  # fmt: skip
         return _near(spread, variable)
 
-    def rmse(factors: dict[str, float]) -> float:
-        settings = {**variable, **_changed(variable, factors)}
-        return float(np.sqrt(np.mean(trial.errors(settings) ** 2)))
+    def score(factors: dict[str, float]) -> float:
+        return rmse(trials, {**variable, **_changed(variable, factors)})
 
     names = ["noise"]
     names += ["time"] if shortest[0] else []
     names += ["space"] if shortest[1] or shortest[2] else []
     names += ["short"] if len(variable["terms"]) > 1 else []
     start, bounds = {name: START.get(name, 1.0) for name in names}, _bounds(variable, shortest)
-    best = tune(rmse, start, bounds=bounds, max_evaluations=EVALUATIONS)
+    best = tune(score, start, bounds=bounds, max_evaluations=EVALUATIONS)
     settings = {**variable, **_changed(variable, best.parameters)}
-    settings |= _scaled(settings, trial.calibration(settings, noisy=noisy))
+    settings |= _scaled(settings, calibration(trials, settings, noisy=noisy))
     log.info("%s: rmse %.4g with %s", variable["name"], best.score, settings)
     return _near(spread, settings)
 
