@@ -245,3 +245,21 @@ def test_what_was_found_is_told():
     maps = xv.reconstruct(ds.ssh_nadir4, model, progress=False)
     assert text in maps.attrs["xr4dvar_found"]
     assert f"y {variable['terms'][0]['y']:.3g}" in repr(model)
+
+
+@pytest.mark.parametrize("size", [1400, 1390, 2000])
+def test_windows_of_a_long_series_are_the_whole(size):
+    """Whatever the last window, which is moved back to the end of the axis, overlaps with."""
+    days = 0.25 * np.arange(size)
+    seen = np.sort(np.random.default_rng(1).permutation(size)[: size // 3])
+    everywhere = torch.zeros(size, 3, dtype=torch.float64)
+    everywhere[:, 0] = torch.as_tensor(days)
+    places = everywhere[seen]
+    values = torch.as_tensor(np.random.default_rng(2).normal(size=len(seen)))
+    obs = xr.DataArray(np.full(size, np.nan), {"time": dates(days)}, "time", "x")
+    obs[seen] = values.numpy()
+    oi = xv.OptimalInterpolation(length={"time": "1D"}, variance=1.0, error_variance=0.01, mean=0.0)
+    maps = xv.reconstruct(obs, oi, error=True, progress=False)
+    expected, error = closed_form(Separable((1.0, 1.0, 1.0)), places, values, 0.01, everywhere)
+    assert (np.abs(maps.x - expected) <= 0.01 * error + 1e-6).all()
+    np.testing.assert_allclose(maps.x_error, error, atol=0.02)

@@ -62,8 +62,8 @@ def tune(
     Parameters
     ----------
     objective : callable
-        Parameters in, score out, smaller is better. A loose solver tolerance (3e-4) is enough:
-        the search needs the order of the scores, not their digits.
+        Parameters in, score out, smaller is better. A loose tolerance of `analyse` is enough: the
+        search needs the order of the scores, not their digits.
     start : mapping of str to float
         First guess, e.g. from `first_guess`.
     bounds : mapping of str to (low, high), optional

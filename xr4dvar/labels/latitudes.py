@@ -5,17 +5,12 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from xr4dvar.labels.evidence import is_latitude_or_longitude
+from xr4dvar.errors import Problems
+from xr4dvar.labels.angles import degrees_factor
 from xr4dvar.labels.grid import Grid
-from xr4dvar.labels.units import axis_unit
 from xr4dvar.types import FloatArray, Labelled
 
 __all__ = ["area_weights", "latitudes"]
-
-_NORTH = {
-    "degrees_north", "degree_north", "degrees north", "degree north",
-    "degrees_n", "degree_n", "degreesn", "degreen",
-}  # fmt: skip
 
 
 def latitudes(obs: Labelled, grid: Grid) -> xr.DataArray | None:
@@ -46,16 +41,10 @@ def latitudes(obs: Labelled, grid: Grid) -> xr.DataArray | None:
     if name is None:
         return None
     found: xr.DataArray = obs.coords[name]
-    units = str(found.attrs.get("units", "")).strip().lower()
-    standard_name = found.attrs.get("standard_name")
-    on_sphere = grid.geographic and standard_name in (None, "latitude", "grid_latitude")
-    named = is_latitude_or_longitude("y", found) or units in _NORTH
-    if not (named or on_sphere or found.ndim == 2):
+    if found.ndim != 2 and grid["y"].sphere is None:
         return None
-    unit, factor = axis_unit(units) or ("1", 1.0)
-    if unit not in ("degree", "1"):
-        return None
-    return found.astype(np.float64) * factor
+    factor = degrees_factor(found, Problems())
+    return None if factor is None else found.astype(np.float64) * factor
 
 
 def area_weights(latitude: xr.DataArray) -> xr.DataArray:

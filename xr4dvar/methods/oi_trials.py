@@ -108,33 +108,10 @@ def draw_trials(
 ) -> list[Trial]:
     """Draw trials till they have enough observations, or a good part of all there are.
 
-    None where there are too few of any. The parameters are those of `draw_trial`.
-    """
-    trials: list[Trial] = []
-    for _ in range(TRIALS):
-        trial = draw_trial(observed, target, coordinates, lengths, generator)
-        if trial is None:
-            break
-        trials.append(trial)
-        used = sum(np.isfinite(one.innovation).sum() for one in trials)
-        drawn = sum(one.counts[np.isfinite(one.innovation)].sum() for one in trials)
-        if used > ENOUGH or drawn > GOOD_PART * np.isfinite(observed).sum():
-            break
-    return trials
-
-
-def draw_trial(
-    observed: FloatArray,
-    target: FloatArray | None,
-    coordinates: Mapping[Role, FloatArray],
-    lengths: Sequence[tuple[float, float]],
-    generator: np.random.Generator,
-) -> Trial | None:
-    """Choose a part of the data with many observations; hide some of them if there is no target.
-
-    Observations are hidden where the data's own gaps would be at another time and place. Cells that
-    are hidden one by one lie beside others of the same satellite pass, and would be predicted best
-    by lengths that are much too short.
+    Each is a part of the data with many observations, some of which are hidden if there is no
+    target: where the data's own gaps would be at another time and place. Cells that are hidden one
+    by one lie beside others of the same satellite pass, and would be predicted best by lengths that
+    are much too short.
 
     Parameters
     ----------
@@ -150,9 +127,29 @@ def draw_trial(
 
     Returns
     -------
-    Trial or None
+    list of Trial
         None where there are too few observations.
     """
+    trials: list[Trial] = []
+    for _ in range(TRIALS):
+        trial = _draw_trial(observed, target, coordinates, lengths, generator)
+        if trial is None:
+            break
+        trials.append(trial)
+        used = sum(np.isfinite(one.innovation).sum() for one in trials)
+        drawn = sum(one.counts[np.isfinite(one.innovation)].sum() for one in trials)
+        if used > ENOUGH or drawn > GOOD_PART * np.isfinite(observed).sum():
+            break
+    return trials
+
+
+def _draw_trial(
+    observed: FloatArray,
+    target: FloatArray | None,
+    coordinates: Mapping[Role, FloatArray],
+    lengths: Sequence[tuple[float, float]],
+    generator: np.random.Generator,
+) -> Trial | None:
     widths = [LENGTHS * longest for _, longest in lengths]
     box = box_with_data(np.isfinite(observed), coordinates, widths, CELLS, generator)
     shown, wanted = observed[box], None if target is None else target[box]

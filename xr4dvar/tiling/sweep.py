@@ -140,6 +140,7 @@ def patch_weights(plan: Plan, dtype: np.dtype[Any]) -> Callable[[Index], AnyArra
     def weight_of(origin: Index) -> AnyArray:
         edges = tuple(w.edges_at(start) for w, start in zip(plan.windows, origin, strict=True))
         if edges not in known:
+            known.clear()  # one at a time: it is as large as a patch, and soon made
             weight = np.ones((), np.float64)
             for windows, own in zip(plan.windows, edges, strict=True):
                 weight = np.multiply.outer(weight, windows.weight_at(own))

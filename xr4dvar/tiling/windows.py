@@ -10,8 +10,7 @@ import numpy.typing as npt
 
 from xr4dvar.errors import InputError
 
-#: Weight of the margin of a window: nothing beside that of another window, but not zero, so that
-#: it is undone at the edges of the axis, where there is no other.
+#: Weight of the margin of a window: nothing beside that of another window, but not zero.
 NEGLIGIBLE = 1e-9
 
 Float64Array: TypeAlias = npt.NDArray[np.float64]
@@ -113,9 +112,9 @@ class Windows:
         a regular stride with at most half of the patch overlapping, neighbours add up to one, and
         the blend has no kink that a gradient (a geostrophic velocity) would show.
         """
-        # Border windows need no taper on their outer side. They keep the common shape all the
-        # same: the division by `weight_sum` undoes it there exactly (a lone window has share
-        # w / w = 1), and one vector an axis serves every patch.
+        # Border windows need no taper on their outer side. Without a margin they keep the common
+        # shape all the same: the division by `weight_sum` undoes it there exactly (a lone window
+        # has share w / w = 1), and one vector an axis serves every patch.
         ramp = min(self.patch - self.stride - 2 * self.margin, self.patch // 2 - self.margin)
         weight = np.ones(self.patch)
         if self.n_windows > 1:
