@@ -8,7 +8,7 @@ import torch
 
 from xr4dvar.covariance import Separable, Sum, draw_samples, most_likely
 from xr4dvar.covariance.families import find_family
-from xr4dvar.covariance.likelihood import SAMPLE_LENGTHS, SAMPLE_SIZE, SAMPLES, _Prepared
+from xr4dvar.covariance.likelihood import SAMPLE_LENGTHS, SAMPLE_SIZE, _Prepared
 
 
 def draws(model, noise, n=250, count=6, seed=0):
@@ -68,14 +68,31 @@ def test_a_length_that_no_pair_tells_stays():
     assert found.lengths[0] == pytest.approx(7.0)
 
 
+def test_no_length_exceeds_the_samples():
+    """What differs from sample to sample alone is not a covariance of any length."""
+    offsets = 10.0 * torch.linspace(-1.0, 1.0, 6)
+    samples = [
+        (points * torch.tensor([0.0, 0.0, 1.0]), values + offset)
+        for (points, values), offset in zip(
+            draws(Separable((1e6, 1e6, 0.5)), 0.01, n=60), offsets, strict=True
+        )
+    ]
+    widest = max(float(points[:, 2].max() - points[:, 2].min()) for points, _ in samples)
+    long, short = Separable((1e6, 1e6, 2.0), variance=100.0), Separable((1e6, 1e6, 1.0))
+    found, _ = most_likely(samples, [short, long], 0.01)
+    assert found[0].lengths[2] == pytest.approx(widest)
+    assert found[1].lengths[2] == pytest.approx(0.5, rel=0.3)
+    assert found[0].variance > found[1].variance
+
+
 def test_samples_are_observations_near_each_other():
     generator = np.random.default_rng(0)
     field = torch.tensor(generator.normal(size=(40, 30, 20)))
     field[torch.tensor(generator.random(field.shape) < 0.7)] = torch.nan
     axes = (torch.arange(40.0) * 2, torch.arange(30.0), 100 + torch.arange(20.0) / 2)
     lengths = (20.0, 4.0, 3.0)
-    samples = draw_samples(field, axes, lengths, np.random.default_rng(1))
-    assert len(samples) == SAMPLES
+    samples = draw_samples(field, axes, lengths, 9, np.random.default_rng(1))
+    assert len(samples) == 9
     for points, values in samples:
         assert 1 <= len(points) <= SAMPLE_SIZE
         assert len(points.unique(dim=0)) == len(points)
@@ -91,4 +108,4 @@ def test_samples_are_observations_near_each_other():
 def test_no_observation_gives_no_sample():
     axes = (torch.zeros(1), torch.zeros(1), torch.arange(5.0))
     empty = torch.full((1, 1, 5), torch.nan)
-    assert draw_samples(empty, axes, (1.0, 1.0, 1.0), np.random.default_rng(0)) == []
+    assert draw_samples(empty, axes, (1.0, 1.0, 1.0), 3, np.random.default_rng(0)) == []

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from xr4dvar.covariance.exact import factorise
 from xr4dvar.covariance.interfaces import Root
-from xr4dvar.covariance.on_grid import Prior
+from xr4dvar.covariance.on_grid import TRUNCATION, Prior
 from xr4dvar.errors import Problems
 
 __all__ = ["TOLERANCE", "Analysis", "analyse"]
@@ -75,6 +75,7 @@ def analyse(
     *,
     tolerance: float = TOLERANCE,
     max_iterations: int = 3000,
+    truncation: float = TRUNCATION,
 ) -> Analysis:
     """Analyse gridded observations.
 
@@ -98,6 +99,8 @@ def analyse(
         most.
     max_iterations : int
         A sample that has not reached the tolerance by then is returned as it is, with its bound.
+    truncation : float
+        Prior variance that may be left out, as a share of the smallest error variance.
 
     Returns
     -------
@@ -129,7 +132,9 @@ def analyse(
     values = torch.where(observed, innovation.to(torch.float64) / prior.deviation, 0.0)
     values = values.reshape(-1, *shape)
     with torch.no_grad():
-        increment, iterations, bound = _solve(values, precision, prior, tolerance, max_iterations)
+        increment, iterations, bound = _solve(
+            values, precision, prior, tolerance, max_iterations, truncation
+        )
     return Analysis(
         prior.deviation * increment.reshape(innovation.shape),
         iterations.reshape(lead),
@@ -138,7 +143,12 @@ def analyse(
 
 
 def _solve(
-    values: Tensor, precision: Tensor, prior: Prior, tolerance: float, max_iterations: int
+    values: Tensor,
+    precision: Tensor,
+    prior: Prior,
+    tolerance: float,
+    max_iterations: int,
+    truncation: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Increments, iterations and bounds of samples (n, time, y, x), all over prior deviations."""
     counts = (precision > 0).sum((1, 2, 3))
@@ -151,7 +161,7 @@ def _solve(
     ):
         if bool(some.any()):
             increment[some], iterations[some], bound[some] = _iterated(
-                values[some], precision[some], prior, tolerance, most
+                values[some], precision[some], prior, tolerance, most, truncation
             )
     factorised = counts <= FEW
     if max_iterations > PATIENCE:
@@ -170,7 +180,12 @@ def _factorised(values: Tensor, precision: Tensor, prior: Prior) -> Tensor:
 
 
 def _iterated(
-    values: Tensor, precision: Tensor, prior: Prior, tolerance: float, max_iterations: int
+    values: Tensor,
+    precision: Tensor,
+    prior: Prior,
+    tolerance: float,
+    max_iterations: int,
+    truncation: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Increments by conjugate gradients, in single precision as far as that goes.
 
@@ -178,7 +193,7 @@ def _iterated(
     is never hidden.
     """
     least = 1.0 / float(precision.max())
-    root = prior.root(least, torch.float64)
+    root = prior.root(least, torch.float64, truncation)
     right = root.adjoint(precision * values)
     control, residual = torch.zeros_like(right), right
     iterations = torch.zeros(len(right), dtype=torch.int64, device=right.device)
@@ -186,7 +201,7 @@ def _iterated(
     condition = float(precision.max()) * float(root.spectrum.max())
     dtypes = [torch.float32] if condition < SINGLE else []
     for dtype in (*dtypes, torch.float64):
-        inner = prior.root(least, dtype)
+        inner = prior.root(least, dtype, truncation)
         while bool((bound > tolerance).any()) and int(iterations.max()) < max_iterations:
             goal = (bound * REDUCTION[dtype]).clamp(min=tolerance)
             change, used = _conjugate_gradients(

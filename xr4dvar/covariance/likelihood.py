@@ -27,8 +27,8 @@ __all__ = ["Sample", "draw_samples", "most_likely"]
 #: Points (n, 3) along time, y and x, and the innovations (n,) there.
 Sample: TypeAlias = tuple[Tensor, Tensor]
 
-#: Samples, the most observations of one, and their extent in correlation lengths.
-SAMPLES, SAMPLE_SIZE, SAMPLE_LENGTHS = 8, 250, 3.0
+#: The most observations of a sample, and its extent in correlation lengths.
+SAMPLE_SIZE, SAMPLE_LENGTHS = 250, 3.0
 
 #: Parameters stay within this factor of the start.
 REACH = 30.0
@@ -38,6 +38,7 @@ def draw_samples(
     innovation: Tensor,
     coordinates: Coordinates,
     lengths: tuple[float, float, float],
+    number: int,
     generator: np.random.Generator,
 ) -> list[Sample]:
     """Draw observations from boxes of 3 correlation lengths around observations at random.
@@ -50,6 +51,8 @@ def draw_samples(
         Time, y and x.
     lengths : tuple of float
         First guess of the lengths along them.
+    number : int
+        Samples.
     generator : numpy.random.Generator
         Chooses.
 
@@ -62,7 +65,7 @@ def draw_samples(
     axes = [np.asarray(axis, dtype=np.float64) for axis in coordinates]
     observed = np.flatnonzero(np.isfinite(values))
     samples: list[Sample] = []
-    for _ in range(SAMPLES if observed.size else 0):
+    for _ in range(number if observed.size else 0):
         centre = np.unravel_index(observed[generator.integers(observed.size)], values.shape)
         box = tuple(
             slice(
@@ -97,7 +100,8 @@ def most_likely(
         From `draw_samples`. Samples are taken to be independent of each other.
     start : sequence of Separable
         Covariances that add up, of one family and with the same periods. A length along which no
-        two points differ stays as it is.
+        two points differ stays as it is; no other comes out longer than the widest sample, beyond
+        which it would only stand for a mean of its own in each.
     error_variance : float
         Start of the error variance.
     shortest : tuple of float
@@ -106,6 +110,7 @@ def most_likely(
     Returns
     -------
     terms : list of Separable
+        From long to short.
     error_variance : float
 
     References
@@ -135,17 +140,20 @@ def most_likely(
         return sum(part[0] for part in parts), np.sum([part[1].numpy() for part in parts], axis=0)
 
     reach = math.log(REACH)
-    low = begin - reach
+    low, high = begin - reach, begin + reach
+    widest = np.max([np.ptp(points.numpy(), axis=0) for points, _ in samples], axis=0)
     for n in range(len(start)):  # what no data can tell is not made up
         own = slice(4 * n, 4 * n + 3)
         low[own] = np.maximum(low[own], np.log(np.maximum(shortest, 1e-300)))
-    begin = np.maximum(begin, low)
+        high[own] = np.minimum(high[own], np.log(np.where(widest > 0, widest, np.inf)))
+    high = np.maximum(high, low)
+    begin = np.clip(begin, low, high)
     found = minimize(
         cost,
         begin,
         jac=True,
         method="L-BFGS-B",
-        bounds=np.stack((low, np.maximum(begin + reach, low)), -1),
+        bounds=np.stack((low, high), -1),
         options={"maxiter": 60, "ftol": 1e-6},
     )
     best = np.exp(found.x)
@@ -153,7 +161,7 @@ def most_likely(
         replace(term, lengths=(float(t), float(y), float(x)), variance=float(v))
         for term, (t, y, x, v) in zip(start, best[:-1].reshape(-1, 4), strict=True)
     ]
-    return terms, float(best[-1])
+    return sorted(terms, key=lambda term: -math.prod(term.lengths)), float(best[-1])
 
 
 @dataclass(frozen=True)

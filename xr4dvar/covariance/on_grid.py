@@ -11,10 +11,10 @@ from torch import Tensor
 from xr4dvar.covariance.interfaces import Coordinates, Covariance, Root
 from xr4dvar.errors import InputError
 
-__all__ = ["Prior"]
+__all__ = ["TRUNCATION", "Prior"]
 
 #: The variance that a truncated root lacks, as a share of the smallest observation error variance,
-#: and over the prior variance at most.
+#: and over the prior variance at most, by default; of other shares the most is as much larger.
 TRUNCATION, LARGEST_TRUNCATION = 1e-3, 1e-6
 
 #: The truncation of a root that stands for the covariance itself.
@@ -61,7 +61,9 @@ class Prior:
         """The covariance over the prior variance."""
         return self.covariance.scaled(1.0 / self.covariance.variance)
 
-    def root(self, error_variance: float, dtype: torch.dtype) -> Root:
+    def root(
+        self, error_variance: float, dtype: torch.dtype, truncation: float = TRUNCATION
+    ) -> Root:
         """Root of the correlation that is fit for observations of this error variance.
 
         Parameters
@@ -69,8 +71,10 @@ class Prior:
         error_variance : float
             The smallest, over the prior variance.
         dtype : torch.dtype
+        truncation : float
+            Variance that the root may lack, as a share of it.
         """
-        wanted = min(LARGEST_TRUNCATION, TRUNCATION * error_variance)
+        wanted = truncation * min(LARGEST_TRUNCATION / TRUNCATION, error_variance)
         tolerance = max(UNTRUNCATED, 10.0 ** math.floor(math.log10(wanted)))
         key = tolerance, dtype
         if key not in self._roots:

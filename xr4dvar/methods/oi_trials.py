@@ -18,16 +18,17 @@ from xr4dvar.types import ROLES, FloatArray, Role
 __all__ = ["Trial", "calibration", "draw_trials", "rmse"]
 
 #: Trials that are drawn, at most; observations that are enough, and the share of all that is.
-TRIALS, ENOUGH, GOOD_PART = 3, 12_000, 0.3
+TRIALS, ENOUGH, GOOD_PART = 2, 13_000, 0.3
 
-#: Correlation lengths along each axis, at most, and cells.
-LENGTHS, CELLS = 12.0, 450_000
+#: Of a trial at most: correlation lengths along each axis, cells, and about so many observations.
+LENGTHS, CELLS, OBSERVATIONS = 16.0, 450_000, 25_000
 
 #: Cells of y and x are averaged while so many of them are no longer than the shortest length.
 RESOLUTION = 3.5
 
-#: Accuracy of the maps: this share of their error, over all cells, and iterations.
-SHARE, ITERATIONS = 0.7, 120
+#: Accuracy of the maps: this share of their error, over all cells, iterations, and the share of the
+#: error variance that their prior may lack.
+SHARE, ITERATIONS, TRUNCATION = 1.0, 400, 0.1
 
 #: Cells that are analysed with their error, and the observations of each.
 CHECKS, NEAREST = 300, 200
@@ -61,7 +62,7 @@ class Trial:
         seen = int(np.isfinite(self.innovation).sum())
         maps, _ = analysed(
             patches, settings, np.zeros((1, *self.innovation.shape)), priors_of("cpu"),
-            tolerance=SHARE * max(1.0, seen**0.5), max_iterations=ITERATIONS,
+            tolerance=SHARE * max(1.0, seen**0.5), max_iterations=ITERATIONS, truncation=TRUNCATION,
         )  # fmt: skip
         known = np.isfinite(self.target)
         error: FloatArray = maps[0][known] - self.target[known]
@@ -151,7 +152,9 @@ def _draw_trial(
     generator: np.random.Generator,
 ) -> Trial | None:
     widths = [LENGTHS * longest for _, longest in lengths]
-    box = box_with_data(np.isfinite(observed), coordinates, widths, CELLS, generator)
+    seen = np.isfinite(observed)
+    cells = min(CELLS, int(OBSERVATIONS / max(seen.mean(), 1 / CELLS)))
+    box = box_with_data(seen, coordinates, widths, cells, generator)
     shown, wanted = observed[box], None if target is None else target[box]
     if wanted is None:
         hidden = gaps_elsewhere(np.isfinite(shown), generator)

@@ -18,8 +18,10 @@ __all__ = ["likely_covariance", "resolved", "settings_of", "tuned_covariance"]
 
 log = logging.getLogger("xr4dvar")
 
+#: Samples of the first likelihood; of the second, as wide as its long and its short scale.
+FIRST, LONG, SHORT = 4, 7, 7
 #: Settings that the search tries.
-EVALUATIONS = 24
+EVALUATIONS = 18
 #: Where it starts: the likelihood takes what no covariance of the family describes for more of the
 #: short scale, and for less noise, than make the best maps.
 START = {"noise": 2.5, "short": 0.5}
@@ -53,14 +55,27 @@ def likely_covariance(
         Number of covariances.
     generator : numpy.random.Generator
     """
-    spread = float(np.nanmean(anomaly**2))
     time, y, x = (torch.as_tensor(coordinates.get(role, np.zeros(1))) for role in ROLES)
+    values, axes, least = torch.as_tensor(anomaly), (time, y, x), resolved(coordinates)
     lengths = guess["time"], guess["y"], guess["x"]
-    samples = draw_samples(torch.as_tensor(anomaly), (time, y, x), lengths, generator)
+    spread = float(np.nanmean(anomaly**2))
+    start = _start(lengths, spread, variable, scales)
+    samples = draw_samples(values, axes, lengths, FIRST, generator)
+    terms, error = most_likely(samples, start, guess["noise"] * spread, least)
+    # The guess can be several times off, and samples of its extent favour lengths like it.
+    wide = draw_samples(values, axes, terms[0].lengths, LONG, generator)
+    close = draw_samples(values, axes, terms[-1].lengths, SHORT, generator)
+    return settings_of(*most_likely([*wide, *close], terms, error, least))
+
+
+def _start(
+    lengths: tuple[float, float, float], spread: float, variable: Mapping[str, Any], scales: int
+) -> list[Separable]:
+    """Covariances about these lengths, from long to short, whose variances add up to `spread`."""
     periods = periods_of(variable)
     shares = 0.25 ** np.arange(scales)
     factors = [1.0] if scales == 1 else 1.3 * (0.7 / 1.3) ** np.arange(scales)
-    start = [
+    return [
         Separable(
             (factor * lengths[0], factor * lengths[1], factor * lengths[2]),
             variable["family"],
@@ -69,8 +84,6 @@ def likely_covariance(
         )
         for factor, share in zip(factors, shares, strict=True)
     ]
-    terms, error = most_likely(samples, start, guess["noise"] * spread, resolved(coordinates))
-    return settings_of(terms, error)
 
 
 def resolved(coordinates: Mapping[Role, FloatArray]) -> tuple[float, float, float]:
