@@ -27,10 +27,10 @@ import xr4dvar as xv
 
 #: Name: what it changes in `FourDVarNet`.
 ARCHITECTURES = {
-    "ConvLSTM, 5 steps": {"solver": "lstm", "iterations": 5, "widths": (48,)},
-    "U-Net, 1 step": {"iterations": 1, "widths": (48, 64, 96)},
-    "U-Net, 2 steps": {"iterations": 2, "widths": (48, 64, 96)},
-    "wider U-Net, 2 steps": {"iterations": 2, "widths": (64, 96, 128)},
+    "ConvLSTM, 5 steps": {"solver": "lstm", "steps": 5, "widths": (48,)},
+    "U-Net, 1 step": {"steps": 1, "widths": (48, 64, 96)},
+    "U-Net, 2 steps": {"steps": 2, "widths": (48, 64, 96)},
+    "wider U-Net, 2 steps": {"steps": 2, "widths": (64, 96, 128)},
 }
 #: Steps that are timed, to know how many fit into the time.
 TIMED = 20

@@ -38,7 +38,7 @@ class Watch(SchedulerPlugin):
 
 def count_unpickled() -> None:
     """Make a worker count how often it unpickles what holds the weights."""
-    from xr4dvar.patch_work import PatchWork
+    from xr4dvar.verbs._patch_work import PatchWork
 
     def setstate(self: Any, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -50,7 +50,7 @@ def count_unpickled() -> None:
 
 def unpickled() -> int:
     """Return that count."""
-    from xr4dvar.patch_work import PatchWork
+    from xr4dvar.verbs._patch_work import PatchWork
 
     return PatchWork.unpickled
 

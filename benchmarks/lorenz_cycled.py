@@ -59,7 +59,7 @@ class SetUp:
     def cycle(self, obs: xr.DataArray, estimate: str) -> xr.DataArray:
         method = xv.FourDVar(self.model, self.variance, starts=1 if self.on_a_ring else 5)
         window = self.lag * self.every + 1
-        cycled = xv.Cycled(method, window, self.every, estimate=estimate, inflation=1.1)
+        cycled = xv.CycledFourDVar(method, window, self.every, estimate=estimate, inflation=1.1)
         ring = {"dims": {"time": "time", "x": "site"}, "periodic": ("x",)}
         return obs.fourdvar.reconstruct(cycled, **(ring if self.on_a_ring else {}))
 

@@ -16,7 +16,7 @@ import torch
 
 import xr4dvar as xv
 from xr4dvar.dynamics import Flow, Lorenz63Tendency, trajectory
-from xr4dvar.methods.climate import free_run
+from xr4dvar.dynamics.climate import free_run
 
 #: Trajectories of a chunk, the seed of the test windows, the variance of the noise.
 CHUNK, TEST, R = 20_000, 11, 2.0

@@ -79,7 +79,7 @@ def network(**options: object) -> xv.FourDVarNet:
 
 def direct(**options: object) -> xv.FourDVarNet:
     """A network from observations to states: no prior, one step."""
-    return network(prior=None, iterations=1, **options)
+    return network(prior=None, steps=1, **options)
 
 
 LORENZ63_X = (
@@ -101,7 +101,7 @@ LORENZ63_X = (
             prior="unet",
             prior_width=128,
             solver="fixed_point",
-            iterations=3,
+            steps=3,
             error_variance=1e-4,
             loss={"regularisation": 0.0},
         ),
@@ -112,7 +112,7 @@ LORENZ63_X = (
         "4DVarNet, no truth",  # learns to minimise the cost of 4DVar
         network(
             prior=xv.Lorenz63(),
-            iterations=1,
+            steps=1,
             widths=(96,),
             error_variance=2.0,
             model_error_variance=0.01,
@@ -142,7 +142,7 @@ LORENZ63_ALL = (
     Learner(
         "two-scale prior",
         xv.Variational(
-            xv.TwoScale(training=replace(TRAINING, batch_size=64, learning_rate=3e-3)), 2.0
+            xv.GibbsField(training=replace(TRAINING, batch_size=64, learning_rate=3e-3)), 2.0
         ),
         steps=3_000,
     ),

@@ -10,9 +10,9 @@ import torch
 import xarray as xr
 
 import xr4dvar as xv
-from xr4dvar.batch import Batch
-from xr4dvar.chain import ModelErrorTerm, StateObservationTerm
-from xr4dvar.cost import Cost
+from xr4dvar.cost.batch import Batch
+from xr4dvar.cost.chain import ModelErrorTerm, StateObservationTerm
+from xr4dvar.cost.cost import Cost
 from xr4dvar.covariance.matrix import CovarianceMatrix
 from xr4dvar.dynamics import Flow, Lorenz63Tendency
 from xr4dvar.solvers import GaussNewton, GradientDescent, State, minimise

@@ -18,8 +18,8 @@ import torch
 from lorenz_notebook import STEP_SIZE, STEPS, notebook_cost, notebook_start
 
 import xr4dvar as xv
-from xr4dvar.batch import Batch
-from xr4dvar.cost import Cost
+from xr4dvar.cost.batch import Batch
+from xr4dvar.cost.cost import Cost
 from xr4dvar.solvers import (
     LBFGS,
     Adam,

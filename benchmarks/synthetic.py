@@ -54,7 +54,7 @@ def two_stages(size: int) -> xv.Model:
         background=OI,
         patch={"time": 15, "lat": min(100, size), "lon": min(100, size)},
         widths=(8, 16, 16),
-        iterations=1,
+        steps=1,
         training=xv.Training(steps=2, steps_per_epoch=1, batch_size=1),
     )
     return xv.fit(observations(0, 120, min(120, size)), method, progress=False)

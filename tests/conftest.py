@@ -72,7 +72,7 @@ def tiny_net(oi: xv.OptimalInterpolation) -> xv.FourDVarNet:
         overlap={"time": 3, "lat": 3, "lon": 3},
         widths=(4, 6),
         prior_width=3,
-        iterations=2,
+        steps=2,
         coarsen=1,
         training=training,
     )

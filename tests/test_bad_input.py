@@ -22,8 +22,10 @@ import xarray as xr
 from safetensors.numpy import load_file, save_file
 
 import xr4dvar as xv
-from xr4dvar import fitting, patch_work, persistence
+from xr4dvar import persistence
 from xr4dvar.testing import raise_if_dask_computes
+from xr4dvar.verbs import _patch_work as patch_work
+from xr4dvar.verbs import fit as fitting
 
 
 @dataclass
@@ -310,7 +312,7 @@ LABELS: dict[str, Row] = {
     # other settings of the network
     "unknown prior": (lambda g: g.net_with(prior="gibbs"), "prior is 'gibbs' | 'two_scale'"),
     "unknown solver": (lambda g: g.net_with(solver="adam"), "solver is 'adam' | 'lstm'"),
-    "no iteration": (lambda g: g.net_with(iterations=0), "iterations is 0 | at least 1"),
+    "no iteration": (lambda g: g.net_with(steps=0), "steps is 0 | at least 1"),
     "no width": (lambda g: g.net_with(widths=()), "widths is () | (48, 64)"),
     "one number for widths": (lambda g: g.net_with(widths=8), "widths is 8 | (48, 64)"),
     "unknown loss": (lambda g: g.net_with(loss={"mse": 1}), "['mse'] | supervised, gradient"),
@@ -478,7 +480,7 @@ def nothing_done(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[]
     """No patch may be solved and nothing fitted; gives the check that no file was left."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(fitting, "_fit", no_work)
-    monkeypatch.setattr(patch_work, "_solver", no_work)
+    monkeypatch.setattr(patch_work, "engine_of", no_work)
 
     def check() -> None:
         assert not list(tmp_path.iterdir())

@@ -85,7 +85,7 @@ def fourdvar(offset: float, scale: float, **settings: object) -> xv.FourDVar:
 
 
 def variational(prior: object, scale: float, **settings: object) -> xv.Variational:
-    given = {"patch": 6, "steps": 20} | settings
+    given = {"patch": {"time": 6}, "steps": 20} | settings
     return xv.Variational(prior, error_variance=0.01 * scale**2, **given)  # type: ignore[arg-type]
 
 
@@ -154,10 +154,10 @@ CASES = {
         lambda b, a: variational(xv.EOFs(4), a), settings={"ensemble": 2, "seed": 1}
     ),
     "AutoEncoder": Case(lambda b, a: variational(xv.AutoEncoder(4, 8, SHORT), a)),
-    "TwoScale": Case(lambda b, a: variational(xv.TwoScale(4, SHORT), a)),
+    "GibbsField": Case(lambda b, a: variational(xv.GibbsField(4, SHORT), a)),
     "Denoiser": Case(lambda b, a: variational(xv.Denoiser((4,), 1, SHORT), a, steps=4)),
     "Variational, model": Case(
-        lambda b, a: variational(decay(b, a), a, prior_error_variance=0.01 * a**2), own=True
+        lambda b, a: variational(decay(b, a), a, model_error_variance=0.01 * a**2), own=True
     ),
     "FourDVar": Case(fourdvar, fitted=False, settings={"error": True}, own=True),
     "FourDVar, weak": Case(
@@ -174,10 +174,11 @@ CASES = {
         lambda b, a: fourdvar(b, a, dynamics=xv.ODE(Decay(b), dt=0.1, learned=True)), own=True
     ),
     "FourDVar, R and Q estimated": Case(
-        lambda b, a: fourdvar(b, a, model_error_variance=0.01 * a**2, estimate=True), own=True
+        lambda b, a: fourdvar(b, a, model_error_variance=0.01 * a**2, estimate_variances=True),
+        own=True,
     ),
-    "Cycled": Case(
-        lambda b, a: xv.Cycled(fourdvar(b, a), window=12, shift=6),
+    "CycledFourDVar": Case(
+        lambda b, a: xv.CycledFourDVar(fourdvar(b, a), window=12, shift=6),
         fitted=False, settings={"error": True}, own=True,
     ),
 }  # fmt: skip

@@ -72,9 +72,9 @@ OI = xv.OptimalInterpolation(
 SHORT = xv.Training(steps=1, steps_per_epoch=1, batch_size=1)
 NET = xv.FourDVarNet(
     background=xv.LinearInterpolation(), patch={"time": 3, "lat": 4, "lon": 4}, widths=(2,),
-    prior_width=2, iterations=1, coarsen=1, training=SHORT,
+    prior_width=2, steps=1, coarsen=1, training=SHORT,
 )  # fmt: skip
-DECAY = xv.StepMap(lambda x: 0.9 * x, dt=0.1)
+DECAY = xv.DiscreteModel(lambda x: 0.9 * x, dt=0.1)
 FOURDVAR = xv.FourDVar(
     DECAY, error_variance=2.0, starts=1, steps=2, spin_up=0, climate=4,
     background_state=[1.0, 2.0], background_error_variance=1.0,
@@ -118,12 +118,12 @@ CONFIGURATIONS: list[tuple[Any, Callable[[Any], None]]] = [
     (NET, _train),
     (SHORT, lambda training: _train(replace(NET, training=training))),
     (FOURDVAR, _assimilate),
-    (xv.Cycled(FOURDVAR, window=3, shift=1), _assimilate),
+    (xv.CycledFourDVar(FOURDVAR, window=3, shift=1), _assimilate),
     (xv.DataAssimilationNetwork(width=2, training=replace(SHORT, batch_size=99)), _learn),
     (EOFS, _learn),
     (xv.EOFs(2), _prior),
     (xv.AutoEncoder(2, 2, SHORT), _prior),
-    (xv.TwoScale(2, SHORT), _prior),
+    (xv.GibbsField(2, SHORT), _prior),
     (
         xv.Denoiser((2,), 1, SHORT),
         lambda prior: _learn(replace(EOFS, prior=prior, solver="plug_and_play")),
@@ -133,7 +133,7 @@ CONFIGURATIONS: list[tuple[Any, Callable[[Any], None]]] = [
     (xv.ODE(lambda x: -x, dt=0.1), _dynamics),
     (DECAY, _dynamics),
     (xv.QuadraticODE(0.1), _learned),
-    (xv.Corrected(xv.ODE(lambda x: -x, dt=0.1), hidden=2), _learned),
+    (xv.Corrected(xv.ODE(lambda x: -x, dt=0.1), width=2), _learned),
 ]
 
 
@@ -278,9 +278,12 @@ def test_what_is_said(call: Callable[[], object], words: str) -> None:
 def test_numbers_of_numpy_are_numbers(tmp_path: Path) -> None:
     """Whatever numpy type a loop or an array gives them: the same model, and a file of it."""
     method = xv.Variational(
-        xv.EOFs(np.int64(2)), error_variance=np.float32(2.0), patch=np.int64(4), steps=np.int16(2)
+        xv.EOFs(np.int64(2)),
+        error_variance=np.float32(2.0),
+        patch={"time": np.int64(4)},
+        steps=np.int16(2),
     )
     model = xv.fit(SEEN, method, SERIES, seed=np.int64(3))
     model.save(tmp_path / "m")
-    plain = xv.fit(SEEN, replace(EOFS, patch=4), SERIES, seed=3)
+    plain = xv.fit(SEEN, replace(EOFS, patch={"time": 4}), SERIES, seed=3)
     assert xv.load(tmp_path / "m").digest == model.digest == plain.digest

@@ -120,24 +120,26 @@ CASES = {
     "FourDVarNet of series": Case(
         net(patch={"time": 8}, overlap={"time": 3}), {"x": 2}, data=ring, chunks={"window": 1}
     ),
-    "EOFs": Case(variational(xv.EOFs(3), patch=6), {"y": 3, "x": 5}, again=True),
+    "EOFs": Case(variational(xv.EOFs(3), patch={"time": 6}), {"y": 3, "x": 5}, again=True),
     "EOFs, windows go round": Case(
-        variational(xv.EOFs(2), patch=6), {"time": 3}, chunks={"time": 5}
+        variational(xv.EOFs(2), patch={"time": 6}), {"time": 3}, chunks={"time": 5}
     ),
-    "TwoScale": Case(variational(xv.TwoScale(4, SHORT), patch=12), {"x": 4}, level=True),
-    "TwoScale, windows go round": Case(
-        variational(xv.TwoScale(4, SHORT), patch=6), {"time": 3, "x": 4}, level=True
+    "GibbsField": Case(
+        variational(xv.GibbsField(4, SHORT), patch={"time": 12}), {"x": 4}, level=True
+    ),
+    "GibbsField, windows go round": Case(
+        variational(xv.GibbsField(4, SHORT), patch={"time": 6}), {"time": 3, "x": 4}, level=True
     ),
     "Denoiser": Case(
-        variational(xv.Denoiser((4, 4), 1, SHORT), patch=12), {"x": 2}, level=True
+        variational(xv.Denoiser((4, 4), 1, SHORT), patch={"time": 12}), {"x": 2}, level=True
     ),
     "Variational, model": Case(
-        variational(DECAY, prior_error_variance=0.1), {"x": 2}, data=ring, fitted=False,
+        variational(DECAY, model_error_variance=0.1), {"x": 2}, data=ring, fitted=False,
         chunks={"window": 1},
     ),
     "FourDVar": Case(FOURDVAR, {"x": 2}, data=ring, fitted=False, chunks={"window": 1}),
-    "Cycled": Case(
-        xv.Cycled(FOURDVAR, window=12, shift=4), {"x": 2}, data=ring, fitted=False,
+    "CycledFourDVar": Case(
+        xv.CycledFourDVar(FOURDVAR, window=12, shift=4), {"x": 2}, data=ring, fitted=False,
         chunks={"window": 1},
     ),
 }  # fmt: skip
@@ -187,10 +189,10 @@ class Silent(xv.LinearInterpolation):
 REFUSED: dict[str, tuple[Method, str, Callable[[], xr.Dataset]]] = {
     "FourDVarNet, one patch": (net(patch=WHOLE), "time", waves),
     "FourDVarNet, one patch along y": (net(patch=WHOLE), "y", waves),
-    "Variational, one window": (variational(xv.EOFs(2), patch=12), "time", waves),
-    "TwoScale along y": (variational(xv.TwoScale(4, SHORT), patch=6), "y", waves),
+    "Variational, one window": (variational(xv.EOFs(2), patch={"time": 12}), "time", waves),
+    "GibbsField along y": (variational(xv.GibbsField(4, SHORT), patch={"time": 6}), "y", waves),
     "FourDVar": (FOURDVAR, "time", ring),
-    "Cycled": (xv.Cycled(FOURDVAR, window=12, shift=4), "time", ring),
+    "CycledFourDVar": (xv.CycledFourDVar(FOURDVAR, window=12, shift=4), "time", ring),
     "DataAssimilationNetwork": (xv.DataAssimilationNetwork(width=4, training=SHORT), "x", ring),
     "FourDVarNet from FourDVar": (net(background=FOURDVAR, patch={"time": 8}), "time", ring),
 }
@@ -229,7 +231,7 @@ LATER = {
         patch={"time": 12, "y": 8, "x": 8},
         background=xv.LinearInterpolation(),
     ),
-    "TwoScale": variational(xv.TwoScale(4, SHORT), patch=12),
+    "GibbsField": variational(xv.GibbsField(4, SHORT), patch={"time": 12}),
 }
 
 
@@ -242,7 +244,7 @@ def test_a_circle_that_fit_was_not_told_of(name: str) -> None:
         xv.reconstruct(ds.obs, model, periodic=("x",), progress=False)
 
 
-@pytest.mark.parametrize("name", ["FourDVarNet", "TwoScale"])
+@pytest.mark.parametrize("name", ["FourDVarNet", "GibbsField"])
 def test_convolutions_that_go_round_are_for_circles_alone(name: str) -> None:
     ds = waves()
     model = xv.fit(ds.obs, LATER[name], ds.truth, periodic=("x",), progress=False)

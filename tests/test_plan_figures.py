@@ -14,8 +14,8 @@ from dask.core import flatten
 
 import xr4dvar as xv
 from xr4dvar.model import Model
-from xr4dvar.patch_work import PatchWork
 from xr4dvar.tiling import make_plan, run_dask, tiles
+from xr4dvar.verbs._patch_work import PatchWork
 
 OI = xv.OptimalInterpolation(length={"time": "1D", "lat": 0.3, "lon": 0.3})
 CHUNKS = [
@@ -48,7 +48,7 @@ def network() -> Model:
         background=OI,
         patch={"time": 7, "lat": 16, "lon": 16},
         widths=(4, 4, 4),
-        iterations=1,
+        steps=1,
         training=xv.Training(steps=2, steps_per_epoch=1, batch_size=1),
     )
     return xv.fit(observations(), method, progress=False)

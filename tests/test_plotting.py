@@ -14,8 +14,10 @@ import pytest
 import xarray as xr
 
 from xr4dvar.errors import InputError
-from xr4dvar.plotting import plot_panels, plot_spectral_score, plot_training
-from xr4dvar.scoring import score
+from xr4dvar.plots.panels import plot_panels
+from xr4dvar.plots.spectrum import plot_spectral_score
+from xr4dvar.plots.training import plot_training
+from xr4dvar.verbs.score import score
 
 mpl = pytest.importorskip("matplotlib")
 

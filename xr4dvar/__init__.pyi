@@ -1,52 +1,54 @@
 # lazy_loader reads this file too: it is the one list of the public names.
-from . import datasets, labels, plotting, testing
-from .diagnosing import cost_curve
+from . import datasets, labels, plotting, solvers, testing
 from .errors import InputError, ModelFileError
-from .fitting import fit
-from .forecasting import forecast
-from .holding_out import hold_out
 from .labels import mask, observed
 from .methods import (
     ODE,
     AutoEncoder,
     Corrected,
-    Cycled,
+    CycledFourDVar,
     DataAssimilationNetwork,
     Denoiser,
+    DiscreteModel,
     Dynamics,
     EOFs,
     FourDVar,
     FourDVarNet,
+    GibbsField,
     LinearInterpolation,
     Lorenz63,
     Lorenz96,
     OptimalInterpolation,
     QuadraticODE,
-    StepMap,
     Training,
-    TwoScale,
     Variational,
 )
 from .model import Model
 from .options import set_options
 from .persistence import load
-from .planning import plan
-from .points import map_points
-from .reconstruction import reconstruct
-from .scoring import score
+from .verbs.cost_curve import cost_curve
+from .verbs.fit import fit
+from .verbs.forecast import forecast
+from .verbs.hold_out import hold_out
+from .verbs.map_points import map_points
+from .verbs.plan import plan
+from .verbs.reconstruct import reconstruct
+from .verbs.score import score
 from .version import __version__
 
 __all__ = [
     "ODE",
     "AutoEncoder",
     "Corrected",
-    "Cycled",
+    "CycledFourDVar",
     "DataAssimilationNetwork",
     "Denoiser",
+    "DiscreteModel",
     "Dynamics",
     "EOFs",
     "FourDVar",
     "FourDVarNet",
+    "GibbsField",
     "InputError",
     "LinearInterpolation",
     "Lorenz63",
@@ -55,9 +57,7 @@ __all__ = [
     "ModelFileError",
     "OptimalInterpolation",
     "QuadraticODE",
-    "StepMap",
     "Training",
-    "TwoScale",
     "Variational",
     "__version__",
     "cost_curve",
@@ -75,5 +75,6 @@ __all__ = [
     "reconstruct",
     "score",
     "set_options",
+    "solvers",
     "testing",
 ]

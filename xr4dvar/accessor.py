@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from typing import Literal
 
     from xr4dvar.methods import Method
-    from xr4dvar.methods.hiding import HiddenShape
     from xr4dvar.model import Model
-    from xr4dvar.planning import ReconstructionPlan
-    from xr4dvar.scoring import Dim
+    from xr4dvar.training.hiding import HiddenShape
     from xr4dvar.types import DimsMapping, Labelled
+    from xr4dvar.verbs.plan import ReconstructionPlan
+    from xr4dvar.verbs.score import Dim
 
 __all__ = ["FourDVarAccessor"]
 

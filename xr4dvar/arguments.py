@@ -189,3 +189,20 @@ def check_folder(name: str, path: object, problems: Problems) -> None:
         if not folder.is_dir():
             what = f"{name}={str(path)!r}: there is no folder {str(folder)!r}"
             problems.add(what, "make it first")
+
+
+def check_variances(name: str, value: object, sizes: Sequence[int], problems: Problems) -> None:
+    """Note variances that are not positive, or neither one for all nor one for each."""
+    if not isinstance(value, Sequence) or isinstance(value, str | bytes):
+        check_number(name, value, problems)
+        return
+    if any(hasattr(one, "__len__") and not isinstance(one, str | bytes) for one in value):
+        what = f"{name} is a matrix, and {len(value)} numbers is all that can be used"
+        problems.add(what, "give variances, or use FourDVar where errors are correlated")
+        return
+    for number in value:
+        check_number(f"one of {name}", number, problems)
+    if len(value) not in sizes:
+        known = " or ".join(map(str, sorted(set(sizes))))
+        what = f"{name} has {len(value)} numbers, the data have {known}"
+        problems.add(what, "give one number for all, or one a variable (of series: component)")

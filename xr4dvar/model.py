@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from xr4dvar.contract.coefficients import learned_coefficients
 from xr4dvar.methods import Describes, Method, Parameters, to_config
-from xr4dvar.methods.coefficients import learned_coefficients
 
-__all__ = ["Model"]
+__all__ = ["Model", "digest_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,12 +70,7 @@ class Model:
     @cached_property
     def digest(self) -> str:
         """Digest of the configuration and of all weights: the same for equal models."""
-        total = hashlib.blake2b(digest_size=16)
-        total.update(json.dumps(self.config, sort_keys=True).encode())
-        for name, array in sorted(self.arrays.items()):
-            total.update(f"{name}{array.dtype}{array.shape}".encode())
-            total.update(np.ascontiguousarray(array).tobytes())
-        return total.hexdigest()
+        return digest_of(self.config, self.arrays)
 
     @property
     def arrays(self) -> dict[str, np.ndarray]:
@@ -139,3 +134,13 @@ class Model:
         if self.background is not None:
             lines.append(f"  background: {type(self.background.method).__name__}")
         return [*lines, f"  digest: {self.digest}"]
+
+
+def digest_of(config: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> str:
+    """Digest of a configuration, ready for JSON, and of weights."""
+    total = hashlib.blake2b(digest_size=16)
+    total.update(json.dumps(config, sort_keys=True).encode())
+    for name, array in sorted(arrays.items()):
+        total.update(f"{name}{array.dtype}{array.shape}".encode())
+        total.update(np.ascontiguousarray(array).tobytes())
+    return total.hexdigest()

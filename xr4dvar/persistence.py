@@ -16,8 +16,8 @@ import xarray as xr
 from xr4dvar.arguments import as_path, check_flag, is_count, is_number, shown
 from xr4dvar.errors import InputError, ModelFileError, Problems
 from xr4dvar.methods import Parameters, check_method, from_config
-from xr4dvar.methods.configuration import functions_of
-from xr4dvar.model import Model
+from xr4dvar.model import Model, digest_of
+from xr4dvar.registry import functions_of
 from xr4dvar.types import ROLES
 from xr4dvar.version import __version__
 
@@ -184,9 +184,11 @@ def _restore(header: Mapping[str, str], arrays: Mapping[str, np.ndarray], source
     try:
         history = header.get("history")  # the first files have none, and no digest of one
         told = [] if history is None else json.loads(history)
-        model = _model(json.loads(header["model"]), arrays, told, BACKGROUNDS)
+        config = json.loads(header["model"])
+        model = _model(config, arrays, told, BACKGROUNDS)
         same = header.get("history_digest") == (None if history is None else _digest(history))
-        intact = same and model.digest == header["digest"]
+        # of what was written: today's names of what earlier versions wrote may be others
+        intact = same and digest_of(config, arrays) == header["digest"]
         repr(model)  # which reads all that every model has
     except InputError as error:
         raise ModelFileError(list(error.problems)) from error

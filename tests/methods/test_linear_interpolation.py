@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from xr4dvar.contract.engine import engine_for
 from xr4dvar.methods import LinearInterpolation, Parameters, Patches
 
 TIME = np.array([0.0, 1.0, 2.5, 4.0, 7.0, 7.5])
@@ -12,7 +13,7 @@ TIME = np.array([0.0, 1.0, 2.5, 4.0, 7.0, 7.5])
 
 def solve(y, time=TIME):
     coordinates = {} if time is None else {"time": np.broadcast_to(time, (len(y), len(time)))}
-    return LinearInterpolation().solver_for(Parameters(), "cpu")(Patches(y, coordinates))
+    return engine_for(LinearInterpolation(), Parameters()).maps(Patches(y, coordinates))
 
 
 def linear_field(n=2, variables=2):

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from xr4dvar.layout import Layout
 from xr4dvar.networks import Convolution, UNet
+from xr4dvar.networks.layout import Layout
 
 
 def test_it_is_that_of_torch():

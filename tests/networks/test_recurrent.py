@@ -9,7 +9,7 @@ from xr4dvar.networks import Recurrent
 
 def make(depth=1, trained=True):
     torch.manual_seed(0)
-    network = Recurrent(3, 2, hidden=4, depth=depth)
+    network = Recurrent(3, 2, width=4, depth=depth)
     if trained:
         torch.nn.init.normal_(network.leave.weight)
     return network

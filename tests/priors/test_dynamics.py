@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from xr4dvar.batch import Batch
-from xr4dvar.chain import ModelErrorTerm
-from xr4dvar.cost import PriorTerm, Variance
+from xr4dvar.cost.batch import Batch
+from xr4dvar.cost.chain import ModelErrorTerm
+from xr4dvar.cost.cost import PriorTerm, Variance
 from xr4dvar.covariance.matrix import CovarianceMatrix
 from xr4dvar.dynamics import Flow, Lorenz63Tendency, trajectory
 from xr4dvar.priors import DynamicsPrior

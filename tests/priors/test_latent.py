@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from xr4dvar.batch import Batch
-from xr4dvar.cost import BackgroundTerm, Cost, ObservationTerm, Variance
+from xr4dvar.cost.batch import Batch
+from xr4dvar.cost.cost import BackgroundTerm, Cost, ObservationTerm, Variance
 from xr4dvar.priors import DecodedTerm, EOFProjection, GaussianCode
 from xr4dvar.solvers import LBFGS, GaussNewtonCG, minimise
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from xr4dvar.layout import Layout
+from xr4dvar.networks.layout import Layout
 from xr4dvar.priors import TwoScalePrior
 
 SIZES = [(8, 8), (9, 7), (5, 11), (3, 2)]
@@ -13,7 +13,7 @@ SIZES = [(8, 8), (9, 7), (5, 11), (3, 2)]
 
 def make(context=0, factor=4, reach=1):
     torch.manual_seed(0)
-    return TwoScalePrior(state=4, context=context, hidden=8, factor=factor, reach=reach).double()
+    return TwoScalePrior(state=4, context=context, width=8, factor=factor, reach=reach).double()
 
 
 def random_state(*shape, seed=1):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from xr4dvar.batch import Batch
-from xr4dvar.cost import BackgroundTerm, Cost, ObservationTerm, Variance
+from xr4dvar.cost.batch import Batch
+from xr4dvar.cost.cost import BackgroundTerm, Cost, ObservationTerm, Variance
 
 #: Variances of the observations and of the background.
 R, B = 0.5, 2.0

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from xr4dvar.batch import Batch
-from xr4dvar.chain import StateObservationTerm, from_states
-from xr4dvar.cost import Cost
+from xr4dvar.cost.batch import Batch
+from xr4dvar.cost.chain import StateObservationTerm, from_states
+from xr4dvar.cost.cost import Cost
 from xr4dvar.covariance.matrix import CovarianceMatrix
 from xr4dvar.dynamics.integrators import trajectory
 from xr4dvar.solvers import (
@@ -22,8 +22,8 @@ from xr4dvar.solvers import (
 )
 
 SOLVERS = {
-    "gradient": GradientDescent(0.1).double(),
-    "momentum": GradientDescent(0.1, momentum=0.5).double(),
+    "gradient": GradientDescent(0.1),
+    "momentum": GradientDescent(0.1, momentum=0.5),
     "adam": Adam(0.1),
     "lbfgs": LBFGS(),
     "newton": GaussNewtonCG(),
@@ -80,7 +80,7 @@ def test_a_way_that_leads_nowhere_has_infinite_cost_not_none(batch):
         def forward(self, x, batch):
             return ((x - 1) ** 4).flatten(1).sum(1)
 
-    curve = cost_curve(Cost([Steep()]), GradientDescent(10.0).double(), batch, 12)
+    curve = cost_curve(Cost([Steep()]), GradientDescent(10.0), batch, 12)
     assert not curve.costs.isnan().any()
     assert not curve.gradient_norms.isnan().any()
     assert curve.costs[-1].isinf().all()

@@ -5,12 +5,13 @@ from __future__ import annotations
 import torch
 
 from xr4dvar.solvers import EachStep, GradientDescent, LearnedSolver, minimise
+from xr4dvar.solvers.gradient import LearnedDescent
 
 SIZES = (0.1, 0.3, 0.2)
 
 
 def test_each_takes_its_turn(quadratic, batch):
-    steps = EachStep([GradientDescent(size) for size in SIZES]).double()
+    steps = EachStep([GradientDescent(size) for size in SIZES])
     x = torch.zeros_like(batch.y)
     for size in (*SIZES, SIZES[-1]):
         x = x - size * sum(quadratic.gradients(x, batch))
@@ -30,9 +31,9 @@ def test_learned_step_sizes_beat_one_that_is_shared(quadratic, batch, analysis):
     """On a quadratic two sizes can do more than one: Chebyshev's."""
     losses = []
     for sizes in ([0.3, 0.3], None):
-        solver = GradientDescent(0.3, learned=True)
+        solver = LearnedDescent(0.3)
         if sizes is not None:
-            solver = EachStep([GradientDescent(size, learned=True) for size in sizes])
+            solver = EachStep([LearnedDescent(size) for size in sizes])
         optimizer = torch.optim.LBFGS(solver.double().parameters(), max_iter=50)
 
         def closure(solver=solver, optimizer=optimizer):

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from xr4dvar.batch import Batch
-from xr4dvar.cost import BackgroundTerm, Cost, ObservationTerm, PriorTerm, Variance
+from xr4dvar.cost.batch import Batch
+from xr4dvar.cost.cost import BackgroundTerm, Cost, ObservationTerm, PriorTerm, Variance
 from xr4dvar.errors import InputError
 from xr4dvar.priors import EOFProjection
 from xr4dvar.solvers import FixedPoint, State, minimise

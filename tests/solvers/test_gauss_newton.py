@@ -7,9 +7,9 @@ import math
 import pytest
 import torch
 
-from xr4dvar.batch import Batch
-from xr4dvar.chain import InitialStateTerm, ModelErrorTerm, StateObservationTerm, to_states
-from xr4dvar.cost import Cost
+from xr4dvar.cost.batch import Batch
+from xr4dvar.cost.chain import InitialStateTerm, ModelErrorTerm, StateObservationTerm, to_states
+from xr4dvar.cost.cost import Cost
 from xr4dvar.covariance.matrix import CovarianceMatrix
 from xr4dvar.dynamics import Flow, Lorenz63Tendency, trajectory
 from xr4dvar.errors import InputError

@@ -5,12 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 
+from xr4dvar.cost.cost import Cost, ObservationTerm, Variance
 from xr4dvar.errors import InputError
 from xr4dvar.solvers import GradientDescent, minimise
+from xr4dvar.solvers.gradient import LearnedDescent
 
 
 def descent(step_size, **options):
-    return GradientDescent(step_size, **options).double()
+    return GradientDescent(step_size, **options)
 
 
 def test_it_reaches_the_analysis_of_independent_cells(quadratic, batch, analysis):
@@ -24,7 +26,7 @@ def test_every_step_is_the_one_of_theory(quadratic, batch, curvature, analysis, 
     state = minimise(quadratic, descent(0.15), batch, steps=steps)
     # x_n = (1 - (1 - s U'')^n) x*
     expected = (1 - (1 - 0.15 * curvature) ** steps) * analysis
-    torch.testing.assert_close(state.x, expected, rtol=1e-6, atol=1e-7)  # R, B, s are float32
+    torch.testing.assert_close(state.x, expected, rtol=1e-6, atol=1e-7)  # R, B are float32
     assert state.step == steps
 
 
@@ -37,7 +39,7 @@ def test_the_cost_of_every_sample_falls_at_every_step(quadratic, batch):
 
 
 def test_the_gradient_of_the_descent_is_right(quadratic, batch, curvature, analysis):
-    solver = descent(0.15, learned=True)
+    solver = LearnedDescent(0.15).double()
     x = minimise(quadratic, solver, batch, steps=4, differentiable=True).x
     (found,) = torch.autograd.grad(x.sum(), solver.log_step)
     # d/d(log s) of (1 - (1 - s U'')^4) x*
@@ -65,14 +67,25 @@ def test_variances_can_be_learned_through_the_descent(quadratic, batch):
         torch.testing.assert_close(found[which].sum(), (ends[0] - ends[1]).detach() / 2e-5)
 
 
-def test_only_a_learned_step_learns():
-    assert GradientDescent(0.1, learned=True).log_step.requires_grad
-    assert not GradientDescent(0.1).log_step.requires_grad
+def test_a_learned_step_is_at_first_the_one_given(quadratic, batch):
+    learned = LearnedDescent(0.15).double()
+    assert learned.log_step.requires_grad
+    found = minimise(quadratic, learned, batch, steps=3).x
+    expected = minimise(quadratic, GradientDescent(0.15), batch, steps=3).x
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-7)  # its logarithm is a float32
+
+
+def test_a_step_that_is_not_given_is_safe(quadratic, batch):
+    open_step = GradientDescent(momentum=0.5)
+    assert open_step.for_curvature(2.0) == GradientDescent(0.2, momentum=0.5)
+    assert GradientDescent(0.7).for_curvature(2.0) == GradientDescent(0.7)
+    with pytest.raises(InputError, match="GradientDescent has no step_size"):
+        minimise(quadratic, open_step, batch, steps=1)
 
 
 @pytest.mark.parametrize("step_size", [0.0, -0.1, float("nan"), float("inf")])
 def test_steps_that_lead_nowhere(step_size):
-    with pytest.raises(InputError, match=r"step_size is .*; fix: give a positive step"):
+    with pytest.raises(InputError, match=r"step_size is .*; fix: use a number above 0"):
         GradientDescent(step_size)
 
 
@@ -87,21 +100,23 @@ def test_every_step_with_momentum_is_that_of_torch(quadratic, batch, momentum):
         quadratic(x, batch).sum().backward()
         peer.step()
         state = minimise(quadratic, solver, batch, 1, start=state)
-        torch.testing.assert_close(state.x, x.detach(), rtol=1e-6, atol=1e-6)  # s is a float32
+        torch.testing.assert_close(state.x, x.detach(), rtol=1e-6, atol=1e-6)
 
 
 def test_momentum_can_be_learned_through(quadratic, batch):
-    """The gradient by the step, against finite differences."""
+    """The gradient by R, against finite differences."""
+    solver = descent(0.15, momentum=0.5)
 
     def solve(shift=0.0):
-        solver = descent(0.15, momentum=0.5, learned=True)
-        solver.log_step.data += shift
-        x = minimise(quadratic, solver, batch, steps=4, differentiable=True).x
-        return x.square().sum(), solver.log_step
+        variance = Variance(1.5, learned=True, dtype=torch.float64)
+        variance.log.data += shift
+        cost = Cost([ObservationTerm(variance), *quadratic.terms[1:]])
+        x = minimise(cost, solver, batch, steps=4, differentiable=True).x
+        return x.square().sum(), variance.log
 
     (found,) = torch.autograd.grad(*solve())
     slope = (solve(1e-5)[0] - solve(-1e-5)[0]).detach() / 2e-5
-    torch.testing.assert_close(found, slope)
+    torch.testing.assert_close(found.sum(), slope)
 
 
 @pytest.mark.parametrize("momentum", [-0.1, 1.0, float("nan")])

@@ -8,8 +8,8 @@ import torch
 from scipy.optimize import minimize
 from torch import nn
 
-from xr4dvar.batch import Batch
-from xr4dvar.cost import Cost, ObservationTerm, PriorTerm, Variance
+from xr4dvar.cost.batch import Batch
+from xr4dvar.cost.cost import Cost, ObservationTerm, PriorTerm, Variance
 from xr4dvar.errors import InputError
 from xr4dvar.solvers import LBFGS, minimise
 

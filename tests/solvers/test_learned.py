@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from xr4dvar.batch import Batch
-from xr4dvar.cost import BackgroundTerm, Cost, ObservationTerm, Variance
+from xr4dvar.cost.batch import Batch
+from xr4dvar.cost.cost import BackgroundTerm, Cost, ObservationTerm, Variance
 from xr4dvar.solvers import LearnedSolver, minimise
 
 MAKERS = {

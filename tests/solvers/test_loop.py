@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from xr4dvar.cost import Cost, ObservationTerm, PriorTerm, Variance
+from xr4dvar.cost.cost import Cost, ObservationTerm, PriorTerm, Variance
 from xr4dvar.priors import BilinearAutoEncoder
 from xr4dvar.solvers import GradientDescent, LearnedSolver, State, minimise
+from xr4dvar.solvers.gradient import LearnedDescent
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def learned_cost():
 def make_solver(name):
     torch.manual_seed(1)
     if name == "gradient":
-        return GradientDescent(0.1, learned=True).double()
+        return LearnedDescent(0.1).double()
     make = {
         "lstm": lambda: LearnedSolver.lstm(16, 4, 3),
         "unet": lambda: LearnedSolver.unet(16, 4, (3, 4)),

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from xr4dvar.batch import Batch
-from xr4dvar.chain import InitialStateTerm, ModelErrorTerm, StateObservationTerm
-from xr4dvar.cost import Cost, ObservationTerm, PriorTerm, Variance
+from xr4dvar.cost.batch import Batch
+from xr4dvar.cost.chain import InitialStateTerm, ModelErrorTerm, StateObservationTerm
+from xr4dvar.cost.cost import Cost, ObservationTerm, PriorTerm, Variance
 from xr4dvar.covariance.matrix import CovarianceMatrix
 from xr4dvar.dynamics import Flow, Lorenz63Tendency, trajectory
 from xr4dvar.errors import InputError

@@ -44,7 +44,7 @@ _PROTOCOLS: dict[str, dict[str, Any]] = {
 #: ``"l63-x"`` and ``"l63-all"`` are those of the course notebooks behind the 4DVarNet papers, with
 #: ``-rk45`` also in their integrator, with ``-exact`` without noise. The cycled ones are long
 #: series in the set-ups of DAPPER (120 cycles, of Lorenz-96 also time 0), for
-#: :class:`xr4dvar.Cycled`.
+#: :class:`xr4dvar.CycledFourDVar`.
 LORENZ_PROTOCOLS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {k: MappingProxyType(v) for k, v in _PROTOCOLS.items()}
 )

@@ -1,11 +1,64 @@
-"""The model of Lorenz (1996) of a quantity along a circle of latitude."""
+"""The model of Lorenz (1996)."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Lorenz96Tendency"]
+from xr4dvar.arguments import check_finite, check_flag
+from xr4dvar.dynamics.integrators import Flow, Step
+from xr4dvar.dynamics.model import check_scheme
+from xr4dvar.errors import Problems
+from xr4dvar.registry import register
+
+__all__ = ["Lorenz96", "Lorenz96Tendency"]
+
+
+@register
+@dataclass(frozen=True)
+class Lorenz96:
+    """The model of Lorenz (1996), on a ring of any number of sites.
+
+    Parameters
+    ----------
+    dt : float
+        Longest step of the integration, in the units of the time axis (days, of dates).
+    scheme : {"rk4", "euler"}
+    forcing : float
+        F, without units.
+    learned : bool
+        Whether `fit` finds F, from this value on.
+
+    References
+    ----------
+    Lorenz 1996, Predictability: a problem partly solved, ECMWF Seminar on Predictability.
+
+    Examples
+    --------
+    >>> xv.Lorenz96(dt=0.05).forcing
+    8.0
+    """
+
+    dt: float = 0.05
+    scheme: str = "rk4"
+    forcing: float = 8.0
+    learned: bool = False
+
+    components: ClassVar[None] = None
+
+    def check(self, problems: Problems) -> None:
+        """Note every setting that cannot be used."""
+        check_scheme(self.dt, self.scheme, problems)
+        check_finite("forcing", self.forcing, problems)
+        check_flag("learned", self.learned, problems)
+
+    def flow(self, interval: float, substeps: int) -> Step:
+        """Give the map from states (..., n) to those an interval later."""
+        tendency = Lorenz96Tendency(self.forcing, learned=self.learned)
+        return Flow(tendency, interval, self.scheme, substeps)
 
 
 class Lorenz96Tendency(nn.Module):

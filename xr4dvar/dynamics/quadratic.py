@@ -1,11 +1,79 @@
-"""The tendency whose components are polynomials of second degree."""
+"""Equations whose right sides are polynomials of second degree."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["QuadraticTendency"]
+from xr4dvar.dynamics.integrators import Flow, Step
+from xr4dvar.dynamics.model import check_components, check_scheme, known_components
+from xr4dvar.dynamics.scaled import Scaled
+from xr4dvar.errors import InputError, Problems
+from xr4dvar.registry import register
+
+__all__ = ["QuadraticODE", "QuadraticTendency"]
+
+#: Components from which the coefficients of all products are too many.
+MOST_COMPONENTS = 60
+
+
+@register
+@dataclass(frozen=True)
+class QuadraticODE:
+    """An equation that is learned, ``dx/dt = c + A x + B(x, x)``: the bilinear model.
+
+    `fit` finds all coefficients, from a target or from the observations; `Model.coefficients`
+    gives them.
+
+    Parameters
+    ----------
+    dt : float
+        Longest step of the integration, in the units of the time axis (days, of dates).
+    scheme : {"rk4", "euler"}
+    components : int, optional
+        Numbers of a state; default: those of the data.
+
+    References
+    ----------
+    Fablet, Ouala and Herzet 2018, https://arxiv.org/abs/1712.07003
+
+    Examples
+    --------
+    >>> ds = xv.datasets.lorenz63(windows=3, steps=100)
+    >>> method = xv.FourDVar(xv.QuadraticODE(dt=0.01), error_variance=2.0)
+    >>> model = ds.obs.fourdvar.fit(method, target=ds.truth)
+    >>> found = model.coefficients
+    >>> round(float(found.linear.sel(component="y", of="x")), 1)
+    28.0
+    >>> round(float(found.quadratic.sel({"component": "z", "of": "x", "with": "y"})), 2)
+    1.0
+    """
+
+    dt: float
+    scheme: str = "rk4"
+    components: int | None = None
+
+    learned: ClassVar[bool] = True
+
+    def check(self, problems: Problems) -> None:
+        """Note every setting that cannot be used."""
+        check_scheme(self.dt, self.scheme, problems)
+        check_components(self.components, problems)
+
+    def flow(self, interval: float, substeps: int) -> Step:
+        """Give the map from states (..., n) to those an interval later: at first, to themselves."""
+        n = known_components(self)
+        if n > MOST_COMPONENTS:
+            what = (
+                f"QuadraticODE has {n * (n + 1) * (n + 2) // 2:,} coefficients for {n} components"
+            )
+            fix = f"give at most {MOST_COMPONENTS}, such as amplitudes of the leading patterns"
+            raise InputError([(what, fix)])
+        tendency = Scaled(QuadraticTendency(n), n, 1 / interval)
+        return Flow(tendency, interval, self.scheme, substeps)
 
 
 class QuadraticTendency(nn.Module):

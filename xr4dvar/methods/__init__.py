@@ -2,90 +2,78 @@
 
 from __future__ import annotations
 
-from xr4dvar.methods.base import (
-    Curves,
-    CurveSolver,
+from xr4dvar.contract.closed_axes import ClosesAxes, check_periods, closing
+from xr4dvar.contract.engine import Engine, can
+from xr4dvar.contract.method import (
     Describes,
-    EnsembleSolver,
-    ErrorSolver,
     FitOptions,
-    GivesEnsembles,
-    KnowsError,
     KnowsStates,
-    MapsPoints,
     Method,
     Parameters,
-    Patches,
-    Points,
-    PointsSolver,
-    RecordsCost,
-    Solver,
     TakesMoments,
     Window,
     check_method,
-    knows_error,
     knows_states,
 )
-from xr4dvar.methods.closed_axes import ClosesAxes, check_periods, closing
-from xr4dvar.methods.configuration import from_config, to_config
-from xr4dvar.methods.cycled import Cycled
-from xr4dvar.methods.dan import DataAssimilationNetwork
-from xr4dvar.methods.dynamics import Dynamics, Lorenz63, Lorenz96
-from xr4dvar.methods.fourdvar import FourDVar
-from xr4dvar.methods.fourdvarnet import FourDVarNet
-from xr4dvar.methods.learned_dynamics import Corrected, QuadraticODE
+from xr4dvar.contract.patches import Curves, Patches, Points
+from xr4dvar.dynamics import (
+    ODE,
+    Corrected,
+    DiscreteModel,
+    Dynamics,
+    Lorenz63,
+    Lorenz96,
+    QuadraticODE,
+)
+from xr4dvar.methods.dan.config import DataAssimilationNetwork
+from xr4dvar.methods.fourdvar.config import FourDVar
+from xr4dvar.methods.fourdvar.cycled import CycledFourDVar
+from xr4dvar.methods.fourdvarnet.config import FourDVarNet
 from xr4dvar.methods.linear_interpolation import LinearInterpolation
-from xr4dvar.methods.optimal_interpolation import OptimalInterpolation
-from xr4dvar.methods.own_dynamics import ODE, StepMap
-from xr4dvar.methods.static_priors import AutoEncoder, Denoiser, EOFs, TwoScale
-from xr4dvar.methods.training_options import Training
-from xr4dvar.methods.variational import Variational
+from xr4dvar.methods.oi.config import OptimalInterpolation
+from xr4dvar.methods.variational.config import Variational
+from xr4dvar.priors import AutoEncoder, Denoiser, EOFs, GibbsField
+from xr4dvar.registry import from_config, to_config
+from xr4dvar.training_options import Training
 
 __all__ = [
     "ODE",
     "AutoEncoder",
     "ClosesAxes",
     "Corrected",
-    "CurveSolver",
     "Curves",
-    "Cycled",
+    "CycledFourDVar",
     "DataAssimilationNetwork",
     "Denoiser",
     "Describes",
+    "DiscreteModel",
     "Dynamics",
     "EOFs",
-    "EnsembleSolver",
-    "ErrorSolver",
+    "Engine",
     "FitOptions",
     "FourDVar",
     "FourDVarNet",
-    "GivesEnsembles",
-    "KnowsError",
+    "GibbsField",
     "KnowsStates",
     "LinearInterpolation",
     "Lorenz63",
     "Lorenz96",
-    "MapsPoints",
     "Method",
     "OptimalInterpolation",
     "Parameters",
     "Patches",
     "Points",
-    "PointsSolver",
     "QuadraticODE",
-    "RecordsCost",
     "Solver",
-    "StepMap",
     "TakesMoments",
     "Training",
-    "TwoScale",
     "Variational",
     "Window",
+    "can",
     "check_method",
     "check_periods",
     "closing",
     "from_config",
-    "knows_error",
     "knows_states",
     "to_config",
 ]

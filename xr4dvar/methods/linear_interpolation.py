@@ -8,14 +8,18 @@ from typing import ClassVar
 
 import numpy as np
 
+from xr4dvar.contract.engine import Engine
+from xr4dvar.contract.method import FitOptions, Parameters, Window
+from xr4dvar.contract.patches import Patches
+from xr4dvar.contract.training_data import TrainingData
 from xr4dvar.labels import Grid
-from xr4dvar.methods.base import FitOptions, Parameters, Patches, Solver, Window
-from xr4dvar.methods.training_data import TrainingData
+from xr4dvar.registry import register
 from xr4dvar.types import FloatArray, Role
 
 __all__ = ["LinearInterpolation"]
 
 
+@register
 @dataclass(frozen=True)
 class LinearInterpolation:
     """Linear in time between the observations of each cell; the rest from the nearest cell.
@@ -55,29 +59,37 @@ class LinearInterpolation:
         return {role: Window(grid[role].size, grid[role].size) for role in grid.roles}
 
     def fit(
-        self, data: TrainingData, options: FitOptions, background: Solver | None = None
+        self, data: TrainingData, options: FitOptions, background: Engine | None = None
     ) -> Parameters:
         """Nothing is to be fitted."""
         return self.known(data.grid, data.names)
 
-    def solver_for(self, parameters: Parameters, device: str) -> Solver:
-        """Give the function that maps patches."""
-        periods = parameters.settings.get("periods", {})
-        return lambda patches: _solve(patches, periods)
+    @property
+    def engine_type(self) -> type[LinearEngine]:
+        """What solves with the periods."""
+        return LinearEngine
 
 
-def _solve(patches: Patches, periods: Mapping[Role, float]) -> FloatArray:
-    result = np.empty_like(patches.y)
-    for n, sample in enumerate(patches.y):
-        axes = {role: values[n] for role, values in patches.coordinates.items()}
-        # of a circle that a patch holds in part, the rest lies between its ends
-        closed = {role for role in periods if role in axes and _is_whole(axes[role], periods[role])}
-        time = axes.get("time", np.zeros(1))
-        period = periods["time"] if "time" in closed else None
-        for v, field in enumerate(sample):
-            filled = _linear_in_time(field, time, period)
-            result[n, v] = _nearest_fill(filled, ("y" in closed, "x" in closed))
-    return result
+class LinearEngine:
+    """Interpolation with the periods of the axes that close."""
+
+    def __init__(self, method: LinearInterpolation, parameters: Parameters, device: str):
+        self.periods: Mapping[Role, float] = parameters.settings.get("periods", {})
+
+    def maps(self, patches: Patches) -> FloatArray:
+        """Map patches."""
+        result = np.empty_like(patches.y)
+        for n, sample in enumerate(patches.y):
+            axes = {role: values[n] for role, values in patches.coordinates.items()}
+            # of a circle that a patch holds in part, the rest lies between its ends
+            known = {role: period for role, period in self.periods.items() if role in axes}
+            closed = {role for role, period in known.items() if _is_whole(axes[role], period)}
+            time = axes.get("time", np.zeros(1))
+            period = known["time"] if "time" in closed else None
+            for v, field in enumerate(sample):
+                filled = _linear_in_time(field, time, period)
+                result[n, v] = _nearest_fill(filled, ("y" in closed, "x" in closed))
+        return result
 
 
 def _is_whole(positions: FloatArray, period: float) -> bool:

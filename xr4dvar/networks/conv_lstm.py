@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from xr4dvar.layout import MAPS, Layout
 from xr4dvar.networks.convolution import Convolution
+from xr4dvar.networks.layout import MAPS, Layout
 
 __all__ = ["ConvLSTM"]
 
@@ -16,7 +16,7 @@ class ConvLSTM(nn.Module):
 
     Parameters
     ----------
-    inputs, hidden : int
+    inputs, width : int
         Channels of the input and of the memory.
     layout : Layout, optional
         Gives the kernel.
@@ -30,18 +30,18 @@ class ConvLSTM(nn.Module):
     (torch.Size([1, 4, 5, 6]), 2)
     """
 
-    def __init__(self, inputs: int, hidden: int, layout: Layout = MAPS):
+    def __init__(self, inputs: int, width: int, layout: Layout = MAPS):
         super().__init__()
-        self.hidden = hidden
+        self.width = width
         kernel = layout.kernel(3)
-        self.gates = Convolution(inputs + hidden, 4 * hidden, kernel, wraps=layout.wraps)
+        self.gates = Convolution(inputs + width, 4 * width, kernel, wraps=layout.wraps)
 
     def forward(
         self, x: Tensor, memory: tuple[Tensor, Tensor] | None
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Give the output (B, hidden, Y, X) and the new memory (output and cell)."""
+        """Give the output (B, width, Y, X) and the new memory (output and cell)."""
         if memory is None:
-            zeros = x.new_zeros(x.shape[0], self.hidden, *x.shape[-2:])
+            zeros = x.new_zeros(x.shape[0], self.width, *x.shape[-2:])
             memory = zeros, zeros
         output, cell = memory
         enter, remember, show, candidate = self.gates(torch.cat([x, output], 1)).chunk(4, 1)

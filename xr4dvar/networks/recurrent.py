@@ -14,7 +14,7 @@ class Recurrent(nn.Module):
     ----------
     inputs, outputs : int
         Channels in and out.
-    hidden : int
+    width : int
         Channels of the memory of each direction.
     depth : int
         Layers.
@@ -29,14 +29,14 @@ class Recurrent(nn.Module):
     --------
     >>> import torch
     >>> from xr4dvar.networks import Recurrent
-    >>> Recurrent(3, 2, hidden=4)(torch.ones(1, 3, 1, 25)).shape
+    >>> Recurrent(3, 2, width=4)(torch.ones(1, 3, 1, 25)).shape
     torch.Size([1, 2, 1, 25])
     """
 
-    def __init__(self, inputs: int, outputs: int, hidden: int, depth: int = 1):
+    def __init__(self, inputs: int, outputs: int, width: int, depth: int = 1):
         super().__init__()
-        self.lstm = nn.LSTM(inputs, hidden, depth, batch_first=True, bidirectional=True)
-        self.leave = nn.Linear(2 * hidden, outputs)
+        self.lstm = nn.LSTM(inputs, width, depth, batch_first=True, bidirectional=True)
+        self.leave = nn.Linear(2 * width, outputs)
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)
 

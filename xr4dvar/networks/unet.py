@@ -8,8 +8,8 @@ from itertools import pairwise
 from torch import Tensor, nn
 from torch.nn import functional
 
-from xr4dvar.layout import MAPS, Layout
 from xr4dvar.networks.convolution import Convolution
+from xr4dvar.networks.layout import MAPS, Layout
 
 __all__ = ["UNet"]
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from xr4dvar.errors import Problems
-from xr4dvar.labels.axes import Axes
+from xr4dvar.labels.roles import Axes
 
 __all__ = ["at_moment", "choose_moment", "in_words"]
 

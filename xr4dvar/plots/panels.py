@@ -10,7 +10,8 @@ import numpy as np
 import xarray as xr
 
 from xr4dvar.errors import InputError, Problems
-from xr4dvar.labels.axes import Axes, find_axes
+from xr4dvar.labels.axes import find_axes
+from xr4dvar.labels.roles import Axes
 from xr4dvar.plots import style
 from xr4dvar.plots.moment import at_moment, choose_moment, in_words
 from xr4dvar.scores.checks import check_same_grid

@@ -13,8 +13,8 @@ import xarray as xr
 
 from xr4dvar.errors import InputError, Problems
 from xr4dvar.labels.angles import degrees_factor
-from xr4dvar.labels.axes import Axes
 from xr4dvar.labels.evidence import is_latitude_or_longitude
+from xr4dvar.labels.roles import Axes
 from xr4dvar.types import FloatArray
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from xr4dvar.layout import MAPS, Layout
 from xr4dvar.networks import Convolution
+from xr4dvar.networks.layout import MAPS, Layout
 
 __all__ = ["BilinearAutoEncoder"]
 
@@ -18,7 +18,7 @@ class BilinearAutoEncoder(nn.Module):
     ----------
     state, context : int
         Channels of the state and of the context, as they are laid out.
-    hidden : int
+    width : int
         Channels inside.
     layout : Layout, optional
 
@@ -30,12 +30,12 @@ class BilinearAutoEncoder(nn.Module):
     Examples
     --------
     >>> import torch
-    >>> prior = BilinearAutoEncoder(state=3, context=0, hidden=4)
+    >>> prior = BilinearAutoEncoder(state=3, context=0, width=4)
     >>> prior(torch.zeros(2, 1, 3, 8, 8), None).shape
     torch.Size([2, 1, 3, 8, 8])
     """
 
-    def __init__(self, state: int, context: int, hidden: int = 32, layout: Layout = MAPS):
+    def __init__(self, state: int, context: int, width: int = 32, layout: Layout = MAPS):
         super().__init__()
         self.layout = layout
 
@@ -43,12 +43,12 @@ class BilinearAutoEncoder(nn.Module):
             return Convolution(inputs, outputs, layout.kernel(3), wraps=layout.wraps)
 
         self.encode = nn.Sequential(
-            convolution(state + context, hidden), nn.ReLU(), convolution(hidden, hidden)
+            convolution(state + context, width), nn.ReLU(), convolution(width, width)
         )
-        self.linear = convolution(hidden, hidden)
-        self.left = convolution(hidden, hidden)
-        self.right = convolution(hidden, hidden)
-        self.decode = convolution(2 * hidden, state)
+        self.linear = convolution(width, width)
+        self.left = convolution(width, width)
+        self.right = convolution(width, width)
+        self.decode = convolution(2 * width, state)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Give Phi(x)."""

@@ -3,14 +3,62 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
-from xr4dvar.layout import MAPS, Layout
+from xr4dvar.arguments import as_tuple, check_count, is_count, shown
+from xr4dvar.errors import Problems
 from xr4dvar.networks import UNet
+from xr4dvar.networks.layout import MAPS, Layout
+from xr4dvar.registry import register
+from xr4dvar.training_options import Training, check_training, prior_training
 
-__all__ = ["NoiseLevelUNet"]
+__all__ = ["Denoiser", "NoiseLevelUNet"]
+
+
+@register
+@dataclass(frozen=True)
+class Denoiser:
+    """A network that takes noise off whole windows: what it leaves alone is a likely state.
+
+    A residual U-Net that is told the noise level, for the solver ``"plug_and_play"``.
+
+    Parameters
+    ----------
+    widths : sequence of int
+        Channels of the U-Net's levels.
+    depth : int
+        Residual blocks of each level.
+    training : Training
+        How long and how fast to learn.
+
+    References
+    ----------
+    Zhang et al. 2022, https://doi.org/10.1109/TPAMI.2021.3088914
+
+    Examples
+    --------
+    >>> xv.Denoiser(widths=(16, 32)).depth
+    1
+    """
+
+    widths: Sequence[int] = (32, 64)
+    depth: int = 1
+    training: Training = field(default_factory=prior_training)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "widths", as_tuple(self.widths))
+
+    def check(self, problems: Problems) -> None:
+        """Note every setting that cannot be used."""
+        widths: object = self.widths
+        if not isinstance(widths, tuple) or not widths or not all(map(is_count, widths)):
+            fix = "use whole numbers, at least 1, such as (32, 64)"
+            problems.add(f"widths is {shown(widths)}", fix)
+        check_count("depth", self.depth, problems)
+        check_training(self.training, problems)
 
 
 class NoiseLevelUNet(nn.Module):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from xr4dvar.chain import from_states, to_states
+from xr4dvar.cost.chain import from_states, to_states
 from xr4dvar.dynamics.integrators import Step
 
 __all__ = ["DynamicsPrior"]

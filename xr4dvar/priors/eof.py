@@ -1,10 +1,46 @@
-"""The space of a few empirical orthogonal functions as a prior."""
+"""A few empirical orthogonal functions of whole windows as a prior."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from torch import Tensor, nn
 
-__all__ = ["EOFProjection"]
+from xr4dvar.arguments import check_count
+from xr4dvar.errors import Problems
+from xr4dvar.registry import register
+
+__all__ = ["EOFProjection", "EOFs"]
+
+
+@register
+@dataclass(frozen=True)
+class EOFs:
+    """Empirical orthogonal functions of whole windows: a likely state is made of a few of them.
+
+    Patterns in space and time, all variables and places of some times in a row, by a singular
+    value decomposition of the target's windows about their mean.
+
+    Parameters
+    ----------
+    modes : int
+        How many.
+
+    References
+    ----------
+    Weare and Nasstrom 1982, https://doi.org/10.1175/1520-0493(1982)110%3C0481:EOEEOF%3E2.0.CO;2
+
+    Examples
+    --------
+    >>> xv.EOFs(modes=5)
+    EOFs(modes=5)
+    """
+
+    modes: int = 10
+
+    def check(self, problems: Problems) -> None:
+        """Note every setting that cannot be used."""
+        check_count("modes", self.modes, problems)
 
 
 class EOFProjection(nn.Module):

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from xr4dvar.batch import Batch
-from xr4dvar.cost import LeastSquares, half_squares
+from xr4dvar.cost.batch import Batch
+from xr4dvar.cost.cost import LeastSquares, half_squares
 
 __all__ = ["DecodedTerm", "GaussianCode"]
 
@@ -69,8 +69,8 @@ class DecodedTerm(nn.Module):
     Examples
     --------
     >>> import torch
-    >>> from xr4dvar.batch import Batch
-    >>> from xr4dvar.cost import ObservationTerm, Variance
+    >>> from xr4dvar.cost.batch import Batch
+    >>> from xr4dvar.cost.cost import ObservationTerm, Variance
     >>> from xr4dvar.priors import DecodedTerm
     >>> batch = Batch.from_gappy(torch.full((1, 1, 1, 1, 2), 6.0))
     >>> term = DecodedTerm(ObservationTerm(Variance(1.0)), lambda u: u.expand(-1, -1, -1, -1, 2))

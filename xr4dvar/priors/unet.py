@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from xr4dvar.layout import MAPS, Layout
 from xr4dvar.networks import UNet
+from xr4dvar.networks.layout import MAPS, Layout
 
 __all__ = ["UNetPrior"]
 
@@ -20,7 +20,7 @@ class UNetPrior(nn.Module):
     ----------
     state, context : int
         Channels of the state and of the context, as they are laid out.
-    hidden : int
+    width : int
         Channels inside, on all levels.
     layout : Layout, optional
 
@@ -34,14 +34,14 @@ class UNetPrior(nn.Module):
     --------
     >>> import torch
     >>> from xr4dvar.priors import UNetPrior
-    >>> UNetPrior(state=3, context=0, hidden=4)(torch.ones(2, 1, 3, 9, 8), None).shape
+    >>> UNetPrior(state=3, context=0, width=4)(torch.ones(2, 1, 3, 9, 8), None).shape
     torch.Size([2, 1, 3, 9, 8])
     """
 
-    def __init__(self, state: int, context: int, hidden: int = 32, layout: Layout = MAPS):
+    def __init__(self, state: int, context: int, width: int = 32, layout: Layout = MAPS):
         super().__init__()
         self.layout = layout
-        self.unet = UNet(state + context, state, (hidden,) * LEVELS, DEPTH, layout)
+        self.unet = UNet(state + context, state, (width,) * LEVELS, DEPTH, layout)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Give Phi(x)."""

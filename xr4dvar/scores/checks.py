@@ -9,10 +9,10 @@ import numpy as np
 import xarray as xr
 
 from xr4dvar.errors import Problems
-from xr4dvar.labels.axes import Axes
 from xr4dvar.labels.grid import Grid
 from xr4dvar.labels.indexes import index_of
 from xr4dvar.labels.latitudes import area_weights, latitudes
+from xr4dvar.labels.roles import Axes
 
 
 def check_fields(

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from xr4dvar.batch import Batch
-from xr4dvar.cost import Cost
+from xr4dvar.arguments import check_number
+from xr4dvar.cost.batch import Batch
+from xr4dvar.cost.cost import Cost
 from xr4dvar.errors import Problems
+from xr4dvar.registry import register, shorthand
 from xr4dvar.solvers.loop import State, refuse_graph
 
 __all__ = ["Adam"]
@@ -24,7 +26,9 @@ class Moments:
     square: Tensor
 
 
-class Adam(nn.Module):
+@register
+@dataclass(frozen=True)
+class Adam:
     """Steps along the mean of the gradients, over the root of the mean of their squares.
 
     Cells do not see each other: what else is in the batch never changes a result.
@@ -50,8 +54,8 @@ class Adam(nn.Module):
     Examples
     --------
     >>> import torch
-    >>> from xr4dvar.batch import Batch
-    >>> from xr4dvar.cost import Cost, ObservationTerm, Variance
+    >>> from xr4dvar.cost.batch import Batch
+    >>> from xr4dvar.cost.cost import Cost, ObservationTerm, Variance
     >>> from xr4dvar.solvers import Adam, minimise
     >>> batch = Batch.from_gappy(torch.full((1, 1, 1, 1, 1), 2.0))
     >>> cost = Cost([ObservationTerm(Variance(1.0))])
@@ -59,21 +63,19 @@ class Adam(nn.Module):
     0.3
     """
 
-    def __init__(
-        self, step_size: float, decay: tuple[float, float] = (0.9, 0.999), epsilon: float = 1e-8
-    ):
-        super().__init__()
+    step_size: float
+    decay: tuple[float, float] = (0.9, 0.999)
+    epsilon: float = 1e-8
+
+    differentiable: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
         problems = Problems()
-        if not 0 < step_size < math.inf:
-            problems.add(f"step_size is {step_size}", "give a positive step")
-        if not all(0 <= share < 1 for share in decay):
-            problems.add(f"decay is {decay}", "give shares from 0 to less than 1")
-        if not epsilon > 0:
-            problems.add(f"epsilon is {epsilon}", "give a small positive number")
+        check_number("step_size", self.step_size, problems)
+        if not all(0 <= share < 1 for share in self.decay):
+            problems.add(f"decay is {self.decay}", "give shares from 0 to less than 1")
+        check_number("epsilon", self.epsilon, problems)
         problems.raise_if_any()
-        self.step_size = step_size
-        self.decay = decay
-        self.epsilon = epsilon
 
     def init(self, cost: Cost, batch: Batch, x: Tensor | None = None) -> State:
         """Start from an estimate; from zero where there is none."""
@@ -96,3 +98,6 @@ class Adam(nn.Module):
             unbiased = (square / (1 - second**done)).sqrt()
             change = mean / (1 - first**done) / (unbiased + self.epsilon)
         return State(state.x - self.step_size * change, done, Moments(mean, square))
+
+
+shorthand("solver", "adam", Adam(0.05))  # of the spread of the data

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor, nn
 
-from xr4dvar.batch import Batch
-from xr4dvar.cost import Cost
+from xr4dvar.cost.batch import Batch
+from xr4dvar.cost.cost import Cost
 from xr4dvar.solvers.loop import State
 
 __all__ = ["EachStep"]
@@ -18,13 +19,13 @@ class EachStep(nn.Module):
 
     Parameters
     ----------
-    solvers : sequence of Module
+    solvers : sequence of solver
         Of one kind: each hands its memory to the next.
 
     Examples
     --------
     >>> import torch
-    >>> from xr4dvar.cost import ObservationTerm, Variance
+    >>> from xr4dvar.cost.cost import ObservationTerm, Variance
     >>> from xr4dvar.solvers import GradientDescent, minimise
     >>> batch = Batch.from_gappy(torch.full((1, 1, 1, 1, 1), 2.0))
     >>> cost = Cost([ObservationTerm(Variance(1.0))])
@@ -33,13 +34,14 @@ class EachStep(nn.Module):
     [1.0, 2.0]
     """
 
-    def __init__(self, solvers: Sequence[nn.Module]):
+    def __init__(self, solvers: Sequence[Any]):
         super().__init__()
-        self.solvers = nn.ModuleList(solvers)
+        modules = all(isinstance(solver, nn.Module) for solver in solvers)
+        self.solvers: Any = nn.ModuleList(solvers) if modules else tuple(solvers)
 
     def init(self, cost: Cost, batch: Batch, x: Tensor | None = None) -> State:
         """Start as the first one does."""
-        state: State = self.solvers[0].init(cost, batch, x)  # type: ignore[operator]
+        state: State = self.solvers[0].init(cost, batch, x)
         return state
 
     def step(
@@ -47,7 +49,5 @@ class EachStep(nn.Module):
     ) -> State:
         """Take the step of the solver whose turn it is."""
         solver = self.solvers[min(state.step, len(self.solvers) - 1)]
-        after: State = solver.step(  # type: ignore[operator]
-            cost, batch, state, differentiable=differentiable
-        )
+        after: State = solver.step(cost, batch, state, differentiable=differentiable)
         return after

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor, nn
+from dataclasses import dataclass
+from typing import ClassVar
 
-from xr4dvar.batch import Batch
-from xr4dvar.cost import Cost, ObservationTerm, PriorTerm
+import torch
+from torch import Tensor
+
+from xr4dvar.cost.batch import Batch
+from xr4dvar.cost.cost import Cost, ObservationTerm, PriorTerm
 from xr4dvar.errors import InputError
+from xr4dvar.registry import register, shorthand
 from xr4dvar.solvers.loop import State
 
 __all__ = ["FixedPoint"]
 
 
-class FixedPoint(nn.Module):
+@register
+@dataclass(frozen=True)
+class FixedPoint:
     r"""``x <- Phi(x) + K (y - Phi(x))`` where something was observed, ``Phi(x)`` elsewhere.
 
     Parameters are those of the cost: Phi and Q of its `PriorTerm`, R of its `ObservationTerm`.
@@ -33,7 +39,7 @@ class FixedPoint(nn.Module):
     Examples
     --------
     >>> import torch
-    >>> from xr4dvar.cost import Variance
+    >>> from xr4dvar.cost.cost import Variance
     >>> from xr4dvar.priors import EOFProjection
     >>> from xr4dvar.solvers import minimise
     >>> flat = EOFProjection(torch.zeros(1, 1, 1, 2), torch.full((1, 1, 1, 1, 2), 0.5**0.5))
@@ -42,6 +48,9 @@ class FixedPoint(nn.Module):
     >>> minimise(cost, FixedPoint(), batch, steps=60).x.flatten().round(decimals=3).tolist()
     [3.0, 3.0]
     """
+
+    of_states: ClassVar[bool] = True
+    minimises: ClassVar[bool] = False
 
     def init(self, cost: Cost, batch: Batch, x: Tensor | None = None) -> State:
         """Start from an estimate; from zero where there is none."""
@@ -57,6 +66,9 @@ class FixedPoint(nn.Module):
             q = batch.weight * prior.variance()
             x = predicted + q / (q + observation.variance()) * (batch.y - predicted)
         return State(x, state.step + 1)
+
+
+shorthand("solver", "fixed_point", FixedPoint())
 
 
 def _terms(cost: Cost) -> tuple[ObservationTerm, PriorTerm]:

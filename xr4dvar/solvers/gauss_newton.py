@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor, nn
+from dataclasses import dataclass
+from typing import ClassVar
 
-from xr4dvar.batch import Batch
-from xr4dvar.chain import ChainTerm, NormalEquations, from_states, to_states
-from xr4dvar.cost import Cost
-from xr4dvar.errors import InputError
+import torch
+from torch import Tensor
+
+from xr4dvar.arguments import check_number
+from xr4dvar.cost.batch import Batch
+from xr4dvar.cost.chain import ChainTerm, NormalEquations, from_states, to_states
+from xr4dvar.cost.cost import Cost
+from xr4dvar.errors import InputError, Problems
+from xr4dvar.registry import register
 from xr4dvar.solvers.block_tridiagonal import log_determinant, marginals, solve
 from xr4dvar.solvers.levenberg_marquardt import Damping, foretold
 from xr4dvar.solvers.loop import State, refuse_graph
@@ -16,7 +21,9 @@ from xr4dvar.solvers.loop import State, refuse_graph
 __all__ = ["GaussNewton", "normal_equations"]
 
 
-class GaussNewton(nn.Module):
+@register
+@dataclass(frozen=True)
+class GaussNewton:
     r"""Solve ``(H + \lambda diag H) d = -g`` for all times at once; keep what lowers the cost.
 
     H is the Gauss-Newton Hessian of a weak-constraint cost, block tridiagonal in time, solved
@@ -32,9 +39,9 @@ class GaussNewton(nn.Module):
     Examples
     --------
     >>> import torch
-    >>> from xr4dvar.batch import Batch
-    >>> from xr4dvar.chain import ModelErrorTerm, StateObservationTerm
-    >>> from xr4dvar.cost import Cost
+    >>> from xr4dvar.cost.batch import Batch
+    >>> from xr4dvar.cost.chain import ModelErrorTerm, StateObservationTerm
+    >>> from xr4dvar.cost.cost import Cost
     >>> from xr4dvar.covariance.matrix import CovarianceMatrix
     >>> from xr4dvar.solvers import GaussNewton, minimise
     >>> one = CovarianceMatrix(1.0, 1)
@@ -45,10 +52,16 @@ class GaussNewton(nn.Module):
     [1.0, 2.0, 3.0]
     """
 
-    def __init__(self, tolerance: float = 1e-6, damping: float = 1e-3):
-        super().__init__()
-        self.tolerance = tolerance
-        self.damping = damping
+    tolerance: float = 1e-6
+    damping: float = 1e-3
+
+    differentiable: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        problems = Problems()
+        check_number("tolerance", self.tolerance, problems, zero=True)
+        check_number("damping", self.damping, problems)
+        problems.raise_if_any()
 
     def init(self, cost: Cost, batch: Batch, x: Tensor | None = None) -> State:
         """Start from an estimate of all states; from zero where there is none."""

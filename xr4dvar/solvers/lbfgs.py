@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from xr4dvar.batch import Batch
-from xr4dvar.cost import Cost
+from xr4dvar.arguments import check_count, check_number
+from xr4dvar.cost.batch import Batch
+from xr4dvar.cost.cost import Cost
 from xr4dvar.errors import Problems
+from xr4dvar.registry import register, shorthand
 from xr4dvar.solvers.conjugate_gradient import dot, scale
 from xr4dvar.solvers.line_search import Point, search
 from xr4dvar.solvers.loop import State, refuse_graph
@@ -73,7 +76,9 @@ class Memory:
         return Memory(self.here.put(index, part.here), pairs, self.first)
 
 
-class LBFGS(nn.Module):
+@register
+@dataclass(frozen=True)
+class LBFGS:
     """Steps along an estimate of the inverse Hessian from the last steps (L-BFGS).
 
     Every scalar product and every line search is a sample's own: windows never see each other.
@@ -98,8 +103,8 @@ class LBFGS(nn.Module):
     Examples
     --------
     >>> import torch
-    >>> from xr4dvar.batch import Batch
-    >>> from xr4dvar.cost import BackgroundTerm, Cost, ObservationTerm, Variance
+    >>> from xr4dvar.cost.batch import Batch
+    >>> from xr4dvar.cost.cost import BackgroundTerm, Cost, ObservationTerm, Variance
     >>> from xr4dvar.solvers import LBFGS, minimise
     >>> batch = Batch.from_gappy(torch.tensor([2.0, 4.0, float("nan")]).view(1, 1, 1, 1, 3))
     >>> cost = Cost([ObservationTerm(Variance(1.0)), BackgroundTerm(Variance(1.0))])
@@ -107,16 +112,16 @@ class LBFGS(nn.Module):
     [1.0, 2.0, 0.0]
     """
 
-    def __init__(self, history: int = 10, tolerance: float = 1e-8):
-        super().__init__()
+    history: int = 10
+    tolerance: float = 1e-8
+
+    differentiable: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
         problems = Problems()
-        if history < 1:
-            problems.add(f"history is {history}", "remember at least one step")
-        if not tolerance >= 0:
-            problems.add(f"tolerance is {tolerance}", "give a small share, such as 1e-8")
+        check_count("history", self.history, problems)
+        check_number("tolerance", self.tolerance, problems, zero=True)
         problems.raise_if_any()
-        self.history = history
-        self.tolerance = tolerance
 
     def init(self, cost: Cost, batch: Batch, x: Tensor | None = None) -> State:
         """Start from an estimate; from zero where there is none."""
@@ -142,6 +147,9 @@ class LBFGS(nn.Module):
             flat = dot(there.gradient, there.gradient).sqrt() <= self.tolerance * memory.first
         after = Memory(there, pairs, memory.first)
         return State(there.x, state.step + 1, after, done | settled | flat)
+
+
+shorthand("solver", "lbfgs", LBFGS())
 
 
 def _inverse_hessian_times(gradient: Tensor, cost: Tensor, pairs: Sequence[Pair]) -> Tensor:

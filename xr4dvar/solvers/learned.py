@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from xr4dvar.batch import Batch
-from xr4dvar.cost import Cost, Variance
-from xr4dvar.layout import MAPS, Layout
+from xr4dvar.cost.batch import Batch
+from xr4dvar.cost.cost import Cost, Variance
 from xr4dvar.networks import ConvLSTM, Convolution, Recurrent, UNet
+from xr4dvar.networks.layout import MAPS, Layout
 from xr4dvar.solvers.loop import State
 
 __all__ = ["LearnedSolver"]
@@ -51,12 +51,12 @@ class LearnedSolver(nn.Module):
     Examples
     --------
     >>> import torch
-    >>> from xr4dvar.batch import Batch
-    >>> from xr4dvar.cost import BackgroundTerm, Cost, ObservationTerm, Variance
+    >>> from xr4dvar.cost.batch import Batch
+    >>> from xr4dvar.cost.cost import BackgroundTerm, Cost, ObservationTerm, Variance
     >>> from xr4dvar.solvers import LearnedSolver, minimise
     >>> batch = Batch.from_gappy(torch.randn(2, 1, 3, 8, 8))
     >>> cost = Cost([ObservationTerm(Variance(1.0)), BackgroundTerm(Variance(1.0))])
-    >>> solver = LearnedSolver.lstm(inputs=4 * 3, outputs=3, hidden=8)  # two gradients, x and w
+    >>> solver = LearnedSolver.lstm(inputs=4 * 3, outputs=3, width=8)  # two gradients, x and w
     >>> minimise(cost, solver, batch, steps=2, differentiable=True).x.shape
     torch.Size([2, 1, 3, 8, 8])
     """
@@ -77,13 +77,13 @@ class LearnedSolver(nn.Module):
         cls,
         inputs: int,
         outputs: int,
-        hidden: int,
+        width: int,
         layout: Layout = MAPS,
         descent: float | None = None,
         steps: int = 1,
     ) -> LearnedSolver:
         """Make one with a convolutional LSTM, as in 4DVarNet."""
-        return cls(_LSTMCell(inputs, outputs, hidden, layout), layout, descent, steps)
+        return cls(_LSTMCell(inputs, outputs, width, layout), layout, descent, steps)
 
     @classmethod
     def unet(
@@ -99,10 +99,10 @@ class LearnedSolver(nn.Module):
 
     @classmethod
     def recurrent(
-        cls, inputs: int, outputs: int, hidden: int, depth: int = 1, layout: Layout = MAPS
+        cls, inputs: int, outputs: int, width: int, depth: int = 1, layout: Layout = MAPS
     ) -> LearnedSolver:
         """Make one with a recurrent network along series, both ways, which sees all of them."""
-        return cls(_RecurrentCell(Recurrent(inputs, outputs, hidden, depth)), layout)
+        return cls(_RecurrentCell(Recurrent(inputs, outputs, width, depth)), layout)
 
     def init(self, cost: Cost, batch: Batch, x: Tensor | None = None) -> State:
         """Start from an estimate; else from zero, the background of an increment."""
@@ -133,10 +133,10 @@ def _unit(term: nn.Module) -> Tensor | float:
 
 
 class _LSTMCell(nn.Module):
-    def __init__(self, inputs: int, outputs: int, hidden: int, layout: Layout):
+    def __init__(self, inputs: int, outputs: int, width: int, layout: Layout):
         super().__init__()
-        self.lstm = ConvLSTM(inputs, hidden, layout)
-        self.leave = Convolution(hidden, outputs, layout.kernel(3), wraps=layout.wraps)
+        self.lstm = ConvLSTM(inputs, width, layout)
+        self.leave = Convolution(width, outputs, layout.kernel(3), wraps=layout.wraps)
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)  # type: ignore[arg-type]
 

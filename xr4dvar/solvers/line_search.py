@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from xr4dvar.batch import Batch
-from xr4dvar.cost import Cost
+from xr4dvar.cost.batch import Batch
+from xr4dvar.cost.cost import Cost
 from xr4dvar.solvers.conjugate_gradient import dot, scale
 
 __all__ = ["Point", "search"]

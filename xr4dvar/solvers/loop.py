@@ -9,8 +9,8 @@ from typing import Any, Literal, Protocol, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from xr4dvar.batch import Batch
-from xr4dvar.cost import Cost
+from xr4dvar.cost.batch import Batch
+from xr4dvar.cost.cost import Cost
 from xr4dvar.errors import InputError
 from xr4dvar.solvers.recomputed import recomputed
 
@@ -99,7 +99,7 @@ def minimise(
     Examples
     --------
     >>> import torch
-    >>> from xr4dvar.cost import ObservationTerm, Variance
+    >>> from xr4dvar.cost.cost import ObservationTerm, Variance
     >>> from xr4dvar.solvers import GradientDescent
     >>> batch = Batch.from_gappy(torch.full((1, 1, 1, 1, 1), 2.0))
     >>> cost = Cost([ObservationTerm(Variance(1.0))])

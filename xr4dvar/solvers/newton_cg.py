@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
+from dataclasses import dataclass
+from typing import ClassVar, TypeAlias
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from xr4dvar.batch import Batch
-from xr4dvar.cost import Cost, LeastSquares
+from xr4dvar.arguments import check_count, check_number, check_share
+from xr4dvar.cost.batch import Batch
+from xr4dvar.cost.cost import Cost, LeastSquares
 from xr4dvar.errors import Problems
+from xr4dvar.registry import register, shorthand
 from xr4dvar.solvers.conjugate_gradient import conjugate_gradient, dot, scale
 from xr4dvar.solvers.levenberg_marquardt import Damping, foretold
 from xr4dvar.solvers.loop import State, refuse_graph
@@ -20,7 +23,9 @@ __all__ = ["GaussNewtonCG", "derivatives", "residuals"]
 Function: TypeAlias = Callable[[Tensor], Tensor]
 
 
-class GaussNewtonCG(nn.Module):
+@register
+@dataclass(frozen=True)
+class GaussNewtonCG:
     r"""Solve ``(J' J + \lambda c) d = -g`` by conjugate gradients; keep what lowers the cost.
 
     J is the derivative of all residuals of the cost and is never formed: only its products with
@@ -51,8 +56,8 @@ class GaussNewtonCG(nn.Module):
     Examples
     --------
     >>> import torch
-    >>> from xr4dvar.batch import Batch
-    >>> from xr4dvar.cost import BackgroundTerm, Cost, ObservationTerm, Variance
+    >>> from xr4dvar.cost.batch import Batch
+    >>> from xr4dvar.cost.cost import BackgroundTerm, Cost, ObservationTerm, Variance
     >>> from xr4dvar.solvers import GaussNewtonCG, minimise
     >>> batch = Batch.from_gappy(torch.tensor([2.0, 4.0, float("nan")]).view(1, 1, 1, 1, 3))
     >>> cost = Cost([ObservationTerm(Variance(1.0)), BackgroundTerm(Variance(1.0))])
@@ -61,28 +66,20 @@ class GaussNewtonCG(nn.Module):
     [1.0, 2.0, 0.0]
     """
 
-    def __init__(
-        self,
-        tolerance: float = 1e-6,
-        damping: float = 1e-3,
-        iterations: int = 100,
-        accuracy: float = 1e-2,
-    ):
-        super().__init__()
+    tolerance: float = 1e-6
+    damping: float = 1e-3
+    iterations: int = 100
+    accuracy: float = 1e-2
+
+    differentiable: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
         problems = Problems()
-        if not tolerance >= 0:
-            problems.add(f"tolerance is {tolerance}", "give a small share, such as 1e-6")
-        if not damping > 0:
-            problems.add(f"damping is {damping}", "give a small positive number, such as 1e-3")
-        if iterations < 1:
-            problems.add(f"iterations is {iterations}", "allow at least one")
-        if not 0 < accuracy < 1:
-            problems.add(f"accuracy is {accuracy}", "give a share between 0 and 1, such as 1e-2")
+        check_number("tolerance", self.tolerance, problems, zero=True)
+        check_number("damping", self.damping, problems)
+        check_count("iterations", self.iterations, problems)
+        check_share("accuracy", self.accuracy, problems)
         problems.raise_if_any()
-        self.tolerance = tolerance
-        self.damping = damping
-        self.iterations = iterations
-        self.accuracy = accuracy
 
     def init(self, cost: Cost, batch: Batch, x: Tensor | None = None) -> State:
         """Start from an estimate; from zero where there is none."""
@@ -120,6 +117,9 @@ class GaussNewtonCG(nn.Module):
 
         change = conjugate_gradient(product, gradient, self.accuracy, self.iterations)
         return change, foretold(gradient, change, scale(held, torch.ones_like(change)))
+
+
+shorthand("solver", "gauss_newton", GaussNewtonCG())
 
 
 def derivatives(f: Function, x: Tensor) -> tuple[Tensor, Function, Function]:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from xr4dvar.batch import Batch
-from xr4dvar.cost import Cost, ObservationTerm
+from xr4dvar.cost.batch import Batch
+from xr4dvar.cost.cost import Cost, ObservationTerm
 from xr4dvar.errors import InputError
+from xr4dvar.registry import register, shorthand
 from xr4dvar.solvers.loop import State
 
 __all__ = ["PlugAndPlay"]
 
 
-class PlugAndPlay(nn.Module):
+@register
+@dataclass(frozen=True)
+class PlugAndPlay:
     r"""Observations and a denoiser in turn, at noise levels that fall.
 
     The error R of the observations is split in two by a field x between them and the state z:
@@ -26,10 +31,11 @@ class PlugAndPlay(nn.Module):
 
     Parameters
     ----------
-    denoiser : callable
+    denoiser : callable, optional
         Den, ``(x, s) -> z`` with s a tensor of shape (): the expected state, given the state plus
-        white noise of standard deviation s. A module is trained with the solver.
-    levels : sequence of float
+        white noise of standard deviation s. Default, as of the levels: what `Variational` takes
+        from its prior.
+    levels : sequence of float, optional
         s of each step, in the state's units; the last one is kept on.
 
     Raises
@@ -47,7 +53,7 @@ class PlugAndPlay(nn.Module):
     Examples
     --------
     >>> import torch
-    >>> from xr4dvar.cost import Variance
+    >>> from xr4dvar.cost.cost import Variance
     >>> from xr4dvar.solvers import minimise
     >>> solver = PlugAndPlay(lambda x, s: x / (1 + s**2), levels=[1.0, 0.5])
     >>> batch = Batch.from_gappy(torch.full((1, 1, 1, 1, 1), 2.0))
@@ -55,12 +61,18 @@ class PlugAndPlay(nn.Module):
     1.0
     """
 
-    def __init__(self, denoiser: Callable[[Tensor, Tensor], Tensor], levels: Sequence[float]):
-        super().__init__()
-        if not levels or not all(0 < level < float("inf") for level in levels):
+    denoiser: Callable[[Tensor, Tensor], Tensor] | None = None
+    levels: Sequence[float] | None = None
+
+    needs_denoiser: ClassVar[bool] = True
+    minimises: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        if self.levels is not None:
+            object.__setattr__(self, "levels", tuple(self.levels))
+        levels = self.levels
+        if levels is not None and not (levels and all(0 < s < float("inf") for s in levels)):
             raise InputError([(f"levels are {levels!r}", "give positive noise levels")])
-        self.denoiser = denoiser
-        self.levels = tuple(levels)
 
     def init(self, cost: Cost, batch: Batch, x: Tensor | None = None) -> State:
         """Start from an estimate; from zero where there is none."""
@@ -70,12 +82,18 @@ class PlugAndPlay(nn.Module):
         self, cost: Cost, batch: Batch, state: State, *, differentiable: bool = False
     ) -> State:
         """Put the observations in, and take the noise off."""
+        if self.denoiser is None or self.levels is None:
+            what = "PlugAndPlay has no denoiser, or no noise levels"
+            raise InputError([(what, "give both, or xr4dvar.Denoiser() as the prior")])
         level = self.levels[min(state.step, len(self.levels) - 1)]
         with torch.set_grad_enabled(differentiable):
             share = (batch.weight * level**2 / _error_variance(cost)).clamp(max=1)
             x = state.x + share * (batch.y - state.x)
             z = self.denoiser(x, torch.as_tensor(level, dtype=x.dtype, device=x.device))
         return State(z, state.step + 1)
+
+
+shorthand("solver", "plug_and_play", PlugAndPlay())
 
 
 def _error_variance(cost: Cost) -> Tensor:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from xr4dvar.batch import Batch
-from xr4dvar.chain import from_states, to_states
-from xr4dvar.cost import Cost
+from xr4dvar.cost.batch import Batch
+from xr4dvar.cost.chain import from_states, to_states
+from xr4dvar.cost.cost import Cost
 from xr4dvar.dynamics.integrators import Step, trajectory
 from xr4dvar.dynamics.linear import linearise
 from xr4dvar.solvers.block_tridiagonal import inverse
@@ -33,9 +33,9 @@ class Shooting(nn.Module):
     Examples
     --------
     >>> import torch
-    >>> from xr4dvar.batch import Batch
-    >>> from xr4dvar.chain import StateObservationTerm
-    >>> from xr4dvar.cost import Cost
+    >>> from xr4dvar.cost.batch import Batch
+    >>> from xr4dvar.cost.chain import StateObservationTerm
+    >>> from xr4dvar.cost.cost import Cost
     >>> from xr4dvar.covariance.matrix import CovarianceMatrix
     >>> from xr4dvar.solvers import Shooting, minimise
     >>> cost = Cost([StateObservationTerm(CovarianceMatrix(1.0, 1))])

@@ -1,0 +1,1 @@
+"""Data assimilation networks: Gaussians, forward in time and smoothed."""

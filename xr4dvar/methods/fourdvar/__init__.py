@@ -1,0 +1,1 @@
+"""4DVar with dynamics, over one window or cycled."""

@@ -1,0 +1,1 @@
+"""4DVarNet: the cost, its prior and its solver, trained end to end."""

@@ -1,0 +1,153 @@
+"""The units that 4DVarNet works in: innovations over the size of the background's error."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from xr4dvar.contract.patches import Patches
+from xr4dvar.contract.states import usable_spread
+from xr4dvar.contract.training_data import Block, TrainingData
+from xr4dvar.cost.batch import Batch, coarsen, interpolate
+from xr4dvar.training.sampler import Sample
+from xr4dvar.types import FloatArray
+
+__all__ = ["Units", "tensor"]
+
+
+class Units:
+    """Mean and spread of the data, and the size of the background's error, in float64.
+
+    The network is float32: what it sees are anomalies, from which the mean has been taken off
+    before the cast, and the mean is put back after it.
+
+    Parameters
+    ----------
+    mean, spread, error : nested lists
+        One number a variable; of series, (V, 1, Y, X) numbers, one a component.
+    """
+
+    def __init__(self, mean: list[Any], spread: list[Any], error: list[Any]):
+        self.settings = {"mean": mean, "spread": spread, "error": error}
+        self.mean, self.spread, self.error = (
+            _four_axes(np.array(values, dtype=np.float64)) for values in (mean, spread, error)
+        )
+
+    @classmethod
+    def estimate(cls, blocks: list[Block], data: TrainingData) -> Units:
+        """From the statistics of the data, and blocks on which the background was tried."""
+        mean, spread = list(data.normalisation.mean), list(data.normalisation.std)
+        squares = [np.zeros(0)] * len(mean)
+        for block in blocks:
+            for v in range(len(mean)):
+                guess = mean[v] if block.background is None else block.background[v]
+                misfit = np.subtract(block.target[v], guess, dtype=np.float64)
+                squares[v] = np.append(squares[v], misfit[np.isfinite(misfit)] ** 2)
+        error = [
+            float(np.sqrt(square.mean())) if square.size else spread[v]
+            for v, square in enumerate(squares)
+        ]
+        return cls(mean, spread, error)
+
+    @classmethod
+    def of_components(
+        cls, blocks: list[Block], data: TrainingData, states: FloatArray | None = None
+    ) -> Units:
+        """The same for series: each component by itself, from what blocks say of it.
+
+        A component that is never known in them has the statistics of a model's states (n, V, 1,
+        Y, X), where those are given, else of its variable.
+        """
+        general = cls.estimate(blocks, data)
+        if states is not None:
+            mean, spread = states.mean(0).tolist(), states.std(0).tolist()
+            general = cls(mean, spread, np.broadcast_to(general.error, states.shape[1:]).tolist())
+        known = np.stack([np.where(np.isfinite(b.target), b.target, b.y) for b in blocks])
+        known = known.astype(np.float64)
+        count = np.isfinite(known).sum((0, 2), keepdims=True)[0]
+        total = np.nansum(known, (0, 2), keepdims=True)[0]
+        mean = np.where(count, total / np.maximum(count, 1), general.mean)
+        squares = np.nansum((known - mean) ** 2, (0, 2), keepdims=True)[0]
+        spread = np.where(count > 1, np.sqrt(squares / np.maximum(count, 1)), general.spread)
+        spread = usable_spread(spread, mean, general.spread)
+        error = spread
+        if blocks[0].background is not None:
+            error = np.broadcast_to(general.error, mean.shape)
+        return cls(mean.tolist(), spread.tolist(), error.tolist())
+
+    def scaled_variance(self, variance: float | Sequence[float] | None) -> list[Any] | None:
+        """A variance in the data's units squared, of all or of each, in units of the error."""
+        if variance is None:
+            return None
+        each = np.broadcast_to(np.asarray(variance, dtype=np.float64), self.error.size)
+        scaled: list[Any] = (each.reshape(self.error.shape) / self.error**2).tolist()
+        return scaled
+
+    def first_guess(self, patches: Patches) -> FloatArray:
+        """The background, or the mean where there is none."""
+        if patches.background is None:
+            return np.broadcast_to(self.mean, patches.y.shape)
+        return patches.background
+
+    def batch(self, patches: Patches, device: torch.device) -> Batch:
+        """Scaled innovations and context, on the device."""
+        innovation = self._increment(patches.y, patches)
+        context = None
+        if patches.background is not None:
+            context = tensor((patches.background - self.mean) / self.spread, device)
+        return Batch.from_gappy(tensor(innovation, device), context)
+
+    def scaled_target(self, sample: Sample, device: torch.device) -> Tensor:
+        """What the increment should be."""
+        return tensor(self._increment(sample.target, sample.patches), device)
+
+    def _increment(self, fields: FloatArray, patches: Patches) -> FloatArray:
+        """Fields less the first guess, in units of its error."""
+        return np.subtract(fields, self.first_guess(patches), dtype=np.float64) / self.error
+
+    def analysis(self, increment: Tensor, patches: Patches) -> FloatArray:
+        """Back to the data's units, float64."""
+        return self.first_guess(patches) + increment.float().cpu().numpy() * self.error
+
+    def choose_coarsening(self, blocks: list[Block], circle: int = 0) -> int:
+        """The largest factor that loses less than 2 % of the variance of what is to be learned.
+
+        That is the background's error where the target has no gap; elsewhere the background's
+        own anomalies stand for it. Cells of a circle are merged by a divisor of their number.
+        """
+        for factor in (factor for factor in (4, 2) if circle % factor == 0):
+            lost = [self._lost(block, factor) for block in blocks]
+            if np.mean(lost) < 0.02:
+                return factor
+        return 1
+
+    def _lost(self, block: Block, factor: int) -> float:
+        """Share of the variance that a coarse grid cannot hold."""
+        guess = self.mean if block.background is None else block.background
+        if np.isfinite(block.target).all():
+            field: FloatArray = np.subtract(block.target, guess, dtype=np.float64) / self.error
+        elif block.background is not None:
+            field = (guess - self.mean) / self.spread
+        else:
+            return np.inf
+        if min(field.shape[-2:]) < 4 * factor:
+            return np.inf
+        x = tensor(field[np.newaxis], torch.device("cpu"))
+        coarse = coarsen(Batch.from_gappy(x), factor).y
+        back = interpolate(coarse, factor, (x.shape[-2], x.shape[-1]))
+        inner = (..., slice(factor, -factor), slice(factor, -factor))
+        return float(((back - x)[inner] ** 2).mean() / (x[inner] ** 2).mean())
+
+
+def _four_axes(values: FloatArray) -> FloatArray:
+    """(V,) or (V, 1, Y, X) as the latter."""
+    return values.reshape(-1, 1, 1, 1) if values.ndim < 4 else values
+
+
+def tensor(array: FloatArray, device: torch.device) -> Tensor:
+    """Give a float32 tensor on the device, of numbers that are scaled."""
+    return torch.as_tensor(np.ascontiguousarray(array, dtype=np.float32), device=device)

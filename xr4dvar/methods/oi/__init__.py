@@ -1,0 +1,1 @@
+"""Optimal interpolation: a covariance model, found or given, and the analysis with it."""

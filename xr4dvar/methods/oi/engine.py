@@ -1,0 +1,271 @@
+"""Solving patches by optimal interpolation."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from xr4dvar.contract.method import Parameters
+from xr4dvar.contract.patches import Patches, Points
+from xr4dvar.covariance import TOLERANCE, Covariance, Prior, Separable, Spherical, Sum, analyse
+from xr4dvar.covariance.error import analysis_error
+from xr4dvar.errors import InputError
+from xr4dvar.training.device import choose_device, one_at_a_time
+from xr4dvar.types import ROLES, FloatArray, Role
+
+if TYPE_CHECKING:
+    from xr4dvar.methods.oi.config import OptimalInterpolation
+
+__all__ = [
+    "InterpolationEngine",
+    "Places",
+    "analysed",
+    "check_precision",
+    "covariance_of",
+    "errors_of",
+    "is_metric",
+    "mean_at",
+    "periods_of",
+    "places_of",
+    "priors_of",
+]
+
+#: Positions of the cells of a patch along time, y and x.
+Places: TypeAlias = tuple[Tensor, Tensor, Tensor]
+
+log = logging.getLogger("xr4dvar")
+
+#: Patches whose cells differ by less than this share of a spacing have the same prior.
+SAME = 1e-6
+
+#: The smallest error variance over the prior variance that double precision can tell from none.
+LEAST_RATIO = 1e-10
+
+
+class InterpolationEngine:
+    """Optimal interpolation with fitted covariances."""
+
+    def __init__(self, method: OptimalInterpolation, parameters: Parameters, device: str):
+        self.parameters = parameters
+        self.place = choose_device(device)
+        self.variables = parameters.settings["variables"]
+        self.prior_of = priors_of(self.place)
+        self.prior_of_errors = priors_of("cpu")
+
+    def maps(self, patches: Patches) -> FloatArray:
+        """Map patches.
+
+        The log warns, with the size, of maps that are not as near to the exact ones as wanted.
+        """
+        result = np.empty_like(patches.y)
+        for v, variable in enumerate(self.variables):
+            mean = mean_at(self.parameters.arrays, variable, patches, v)
+            with one_at_a_time(self.place):
+                result[:, v], bound = analysed(patches, variable, mean, self.prior_of, v)
+            if bound > TOLERANCE:
+                log.warning(
+                    "%s: optimal interpolation did not converge, the map may be wrong by %.2g of "
+                    "the standard deviation of its error (asked for %.2g): the observations are "
+                    "very precise for their density, give a larger error_variance",
+                    variable["name"], bound, TOLERANCE,
+                )  # fmt: skip
+        return result
+
+    def errors(self, patches: Patches) -> tuple[FloatArray, FloatArray]:
+        """Maps and the standard deviations of their errors.
+
+        The error depends on where the observations are and on how precise they are, not on their
+        values, and is as good as the covariance. The error of the mean is not part of it.
+        """
+        result = np.empty_like(patches.y)
+        for v, variable in enumerate(self.variables):
+            errors = errors_of(patches, variable, v)
+            for n, y in enumerate(patches.y[:, v]):
+                places = places_of(patches, n, is_metric(variable))
+                prior = self.prior_of_errors(variable, places)
+                variance = analysis_error(torch.as_tensor(np.isfinite(y)), errors[n], prior)
+                result[n, v] = variance.sqrt().numpy()
+        return self.maps(patches), result
+
+    def points(
+        self, points: Sequence[Points], coordinates: Mapping[Role, FloatArray], error: bool
+    ) -> tuple[FloatArray, FloatArray | None]:
+        """Map scattered observations."""
+        from xr4dvar.methods.oi.points import map_points
+
+        return map_points(self.parameters, points, coordinates, error)
+
+
+def analysed(
+    patches: Patches,
+    variable: Mapping[str, Any],
+    mean: FloatArray,
+    prior_of: Callable[[Mapping[str, Any], Places], Prior],
+    v: int = 0,
+    **accuracy: Any,
+) -> tuple[FloatArray, float]:
+    """Maps (n, T, Y, X) of a variable, and the largest bound of their errors (see `analyse`).
+
+    The mean is taken off and put back in double precision, and the rest is solved in units of
+    the prior's standard deviation: no offset and no scale costs digits.
+    """
+    innovation = patches.y[:, v].astype(np.float64) - mean
+    errors = errors_of(patches, variable, v)
+    result = np.empty_like(innovation)
+    bound = 0.0
+    for members, places in _alike(patches, is_metric(variable)):
+        prior = prior_of(variable, places)
+        some = torch.as_tensor(innovation[members], device=prior.device)
+        analysis = analyse(
+            some, torch.isfinite(some), prior, errors[members].to(prior.device), **accuracy
+        )
+        result[members] = mean[members] + analysis.increment.cpu().numpy()
+        bound = max(bound, float(analysis.bound.max()))
+    return result, bound
+
+
+def errors_of(patches: Patches, variable: Mapping[str, Any], v: int) -> Tensor:
+    """Observation error variances of a variable, shape (n, T, Y, X), float64.
+
+    Raises
+    ------
+    InputError
+        One is so small beside the prior variance that double precision cannot tell it from 0.
+    """
+    errors = torch.full((), float(variable["error_variance"]), dtype=torch.float64)
+    if patches.error_variance is not None:
+        errors = torch.as_tensor(patches.error_variance[:, v].astype(np.float64))
+    errors = errors.expand(patches.y[:, v].shape)
+    check_precision(errors[torch.as_tensor(np.isfinite(patches.y[:, v]))], variable)
+    return errors
+
+
+def check_precision(errors: Tensor, variable: Mapping[str, Any]) -> None:
+    """Refuse observation error variances that are too small beside the prior variance."""
+    prior = sum(term["variance"] for term in variable["terms"])
+    if len(errors) and float(errors.min()) < LEAST_RATIO * prior:
+        what = (
+            f"the error variance of {variable['name']!r} is {float(errors.min()):g}, less than "
+            f"{LEAST_RATIO:g} of the prior variance, {prior:g}"
+        )
+        raise InputError([(what, f"give at least error_variance={LEAST_RATIO * prior:.1g}")])
+
+
+def priors_of(place: torch.device | str) -> Callable[[Mapping[str, Any], Places], Prior]:
+    """Give the function that makes the prior of a variable at some cells, once for each."""
+    priors: dict[Any, Prior] = {}
+
+    def prior_of(variable: Mapping[str, Any], places: Places) -> Prior:
+        key = (variable["name"], _key(places))
+        if key not in priors:
+            if len(priors) > 64:
+                priors.clear()
+            priors[key] = Prior(covariance_of(variable), places, place)
+        return priors[key]
+
+    return prior_of
+
+
+def covariance_of(variable: Mapping[str, Any]) -> Covariance:
+    """The covariance model that settings describe."""
+    closing = periods_of(variable)
+    time, y, x = (closing.get(role) for role in ROLES)
+    terms: list[Separable | Spherical] = []
+    for term in variable["terms"]:
+        variance, family = term["variance"], variable["family"]
+        if term["metric"]:
+            terms.append(Spherical((term["time"], term["y"]), family, variance, time))
+        else:
+            lengths = term["time"], term["y"], term["x"]
+            terms.append(Separable(lengths, family, variance, (time, y, x)))
+    return terms[0] if len(terms) == 1 else Sum(terms)
+
+
+def periods_of(variable: Mapping[str, Any]) -> dict[Role, float]:
+    """Periods of the axes that close; files of earlier versions hold that of x alone."""
+    if "periods" in variable:
+        return dict(variable["periods"])
+    return {} if variable.get("period") is None else {"x": variable["period"]}
+
+
+def mean_at(
+    arrays: Mapping[str, FloatArray], variable: Mapping[str, Any], patches: Patches, v: int = 0
+) -> FloatArray:
+    """The prior mean at every cell of the patches, shape (n, T, Y, X), float64."""
+    name = variable["name"]
+    shape = patches.y[:, v].shape
+    if f"{name}/mean" not in arrays:
+        return np.full(shape, float(variable["mean"]))
+    rows, columns = (
+        _nearest(arrays[f"{name}/mean_{role}"], patches.coordinates, role, shape)
+        for role in ("y", "x")
+    )
+    maps = arrays[f"{name}/mean"][rows[:, :, np.newaxis], columns[:, np.newaxis, :]]
+    return np.broadcast_to(maps[:, np.newaxis], shape).astype(np.float64)
+
+
+def _nearest(
+    known: FloatArray, coordinates: Mapping[Role, FloatArray], role: Role, shape: tuple[int, ...]
+) -> np.ndarray:
+    """Index of each position (n, size) of an axis among those that the mean is known at."""
+    if role not in coordinates:
+        return np.zeros((shape[0], 1), np.intp)
+    wanted = coordinates[role]
+    index = np.clip(np.searchsorted(known, wanted), 1, max(1, len(known) - 1))
+    left = known[index - 1]
+    right = known[np.minimum(index, len(known) - 1)]
+    index = np.where(wanted - left <= right - wanted, index - 1, np.minimum(index, len(known) - 1))
+    reach = np.median(np.diff(known)) if len(known) > 1 else np.inf
+    if np.abs(known[index] - wanted).max() > 0.51 * reach:
+        what = (
+            f"the model's mean map covers {role} from {known[0]:g} to {known[-1]:g}, "
+            f"the data reach from {wanted.min():g} to {wanted.max():g}"
+        )
+        raise InputError(
+            [(what, "fit on this domain, or use OptimalInterpolation(mean='constant')")]
+        )
+    return index
+
+
+def is_metric(variable: Mapping[str, Any]) -> bool:
+    """Whether lengths of a variable are in km on the sphere."""
+    return any(term["metric"] for term in variable["terms"])
+
+
+def places_of(patches: Patches, n: int, metric: bool) -> Places:
+    """Coordinates of one patch along time, y and x; 0 for an axis that is not there.
+
+    They count from the first cell: only on the sphere does the latitude itself matter.
+    """
+    places = []
+    for role, size in zip(ROLES, patches.y.shape[2:], strict=True):
+        values = np.zeros(size)
+        if role in patches.coordinates:
+            values = patches.coordinates[role][n].astype(np.float64)
+            values = values if metric and role == "y" else values - values[0]
+        places.append(torch.as_tensor(values))
+    time, y, x = places
+    return time, y, x
+
+
+def _alike(patches: Patches, metric: bool) -> list[tuple[list[int], Places]]:
+    """Group patches whose cells lie the same way to each other, and so share a prior."""
+    groups: dict[Any, tuple[list[int], Places]] = {}
+    for n in range(len(patches.y)):
+        places = places_of(patches, n, metric)
+        groups.setdefault(_key(places), ([], places))[0].append(n)
+    return list(groups.values())
+
+
+def _key(places: Places) -> tuple[object, ...]:
+    """The same for positions that differ by rounding only, whatever the unit of the axis is."""
+    steps = [float(p.diff().min()) if len(p) > 1 else 1.0 for p in places]
+    return tuple(
+        (f"{step:.6g}", np.rint(p.numpy() / (SAME * step)).astype(np.int64).tobytes())
+        for p, step in zip(places, steps, strict=True)
+    )

@@ -1,0 +1,203 @@
+"""Finding the mean, the lengths and the variances of an optimal interpolation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from xr4dvar.contract.method import FitOptions, Parameters
+from xr4dvar.contract.patches import Patches
+from xr4dvar.contract.training_data import Block, TrainingData
+from xr4dvar.errors import InputError
+from xr4dvar.labels import Grid, parse_length
+from xr4dvar.methods.oi.blocks import box_with_data
+from xr4dvar.methods.oi.engine import mean_at, periods_of
+from xr4dvar.types import ROLES, FloatArray, Role
+
+if TYPE_CHECKING:
+    from xr4dvar.methods.oi.config import OptimalInterpolation
+
+__all__ = ["completed_covariance", "fit_optimal_interpolation", "open_covariance"]
+
+#: Most cells of the block that all is estimated from, and of one that a first guess is made from.
+MEAN_CELLS, GUESS_CELLS = 20_000_000, 450_000
+#: Times that a first guess is made from, about: longer lags than that are of other seasons.
+GUESS_TIMES = 60
+#: Blocks that are read before there is one with data.
+BLOCKS = 20
+#: Error variance over prior variance where lengths are given and the error is not.
+USUAL_RATIO = 0.05
+#: Prior variance of data that are all the same: any will do, but none is no variance.
+LEAST_VARIANCE = 1e-200
+
+
+def fit_optimal_interpolation(
+    method: OptimalInterpolation, data: TrainingData, options: FitOptions
+) -> Parameters:
+    """Estimate all that `method` leaves open, each variable by itself."""
+    generator = np.random.default_rng(options.seed)
+    block = _block_with_data(data, generator)
+    arrays: dict[str, FloatArray] = {}
+    variables = []
+    for v, name in enumerate(data.names):
+        mean = _mean(method, block.target[v] if data.supervised else _observations(block)[v], name)
+        variable = {
+            "name": name,
+            "family": method.family,
+            "mean": mean,
+            "periods": {
+                role: period
+                for role in data.grid.roles
+                if (period := data.grid[role].period) is not None
+            },
+        }
+        one = _Fit(method, data, block, v, variable, generator)
+        variables.append(variable | one.covariance(arrays))
+    return Parameters({"variables": variables}, arrays)
+
+
+def _block_with_data(data: TrainingData, generator: np.random.Generator) -> Block:
+    """The first block of the training data with a value of each variable."""
+    sizes = _within(data, MEAN_CELLS)
+    block = data.block(data.train_box(sizes), generator)
+    for _ in range(BLOCKS):
+        known = np.isfinite(_observations(block)) if not data.supervised else np.isfinite(block.y)
+        if known.any((1, 2, 3)).all():
+            break
+        block = data.block(data.train_box(sizes, generator), generator)
+    return block
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """The fit of one variable."""
+
+    method: OptimalInterpolation
+    data: TrainingData
+    block: Block
+    v: int
+    variable: dict[str, Any]
+    generator: np.random.Generator
+
+    def covariance(self, arrays: dict[str, FloatArray]) -> dict[str, Any]:
+        """Give the covariance and the error variance; put the mean map into `arrays`."""
+        coordinates = self.block.coordinates
+        seen = _observations(self.block) if not self.data.supervised else self.block.y
+        if self.method.mean == "map":
+            field = self.block.target if self.data.supervised else seen
+            arrays |= self._mean_map(field[self.v])
+        shown = Patches(seen[np.newaxis, self.v : self.v + 1], _batched(coordinates))
+        mean = mean_at(arrays, self.variable, shown)[0]
+        anomaly = shown.y[0, 0] - mean
+        spread = float(np.nanmean(anomaly**2))
+        if self.method.lengths:
+            terms = open_covariance(self.method, self.data.grid)["terms"]
+            return completed_covariance(self.method, terms, spread)
+        from xr4dvar.methods.oi.trials import draw_trials
+        from xr4dvar.methods.oi.tuning import likely_covariance, resolved, tuned_covariance
+
+        start = self.variable | likely_covariance(
+            anomaly, coordinates, self._guess(anomaly), self.variable,
+            self.method.scales, self.generator,
+        )  # fmt: skip
+        target = self.block.target[self.v] - mean if self.data.supervised else None
+        lengths = [[term[role] for term in start["terms"]] for role in ROLES]
+        extremes = [(min(values), max(values)) for values in lengths]
+        trials = draw_trials(anomaly, target, coordinates, extremes, self.generator)
+        return tuned_covariance(
+            trials, start, resolved(coordinates), spread, noisy=not self.data.supervised
+        )
+
+    def _guess(self, anomaly: FloatArray) -> dict[str, float]:
+        """First guess of lengths and noise, from a part of the block with many observations."""
+        from xr4dvar.covariance import first_guess
+
+        observed, coordinates = np.isfinite(anomaly), self.block.coordinates
+        axes = [coordinates.get(role, np.zeros(1)) for role in ROLES]
+        widths = [float(axis[-1] - axis[0]) for axis in axes]
+        widths[0] *= min(1.0, GUESS_TIMES / len(axes[0]))
+        box = box_with_data(observed, coordinates, widths, GUESS_CELLS, self.generator)
+        values = torch.as_tensor(anomaly[box])
+        time, y, x = (torch.as_tensor(axis[part]) for axis, part in zip(axes, box, strict=True))
+        return first_guess(values, torch.isfinite(values), (time, y, x))
+
+    def _mean_map(self, field: FloatArray) -> dict[str, FloatArray]:
+        from xr4dvar.methods.oi.mean import mean_map
+
+        name, total = self.variable["name"], self.variable["mean"]
+        mapped = mean_map(
+            field - total, self.block.coordinates, self._guess, periods_of(self.variable)
+        )
+        arrays = {f"{name}/mean": total + mapped}
+        for role in ("y", "x"):
+            if role in self.block.coordinates:
+                arrays[f"{name}/mean_{role}"] = self.block.coordinates[role]
+        return arrays
+
+
+def _observations(block: Block) -> FloatArray:
+    """All that was observed, shown or hidden, of a block without a target."""
+    return np.where(np.isfinite(block.y), block.y, block.target)
+
+
+def _batched(coordinates: Mapping[Role, FloatArray]) -> dict[Role, FloatArray]:
+    return {role: values[np.newaxis] for role, values in coordinates.items()}
+
+
+def _within(data: TrainingData, cells: int) -> dict[Role, int]:
+    """Sizes of a block of at most so many cells, cut in time first."""
+    sizes = data.sizes(data.train)
+    plane = int(np.prod([size for role, size in sizes.items() if role != "time"]))
+    if "time" in sizes:
+        sizes["time"] = max(1, min(sizes["time"], cells // plane))
+    if plane > cells:
+        shrink = (cells / plane) ** 0.5
+        for role in ("y", "x"):
+            if role in sizes:
+                sizes[role] = max(1, int(sizes[role] * shrink))
+    return sizes
+
+
+def _mean(method: OptimalInterpolation, field: FloatArray, name: str) -> float:
+    if not isinstance(method.mean, str):
+        return float(method.mean)
+    if not np.isfinite(field).any():
+        raise InputError(
+            [(f"{name!r} has no value in the training period", "fit on a period with data")]
+        )
+    return float(np.nanmean(field, dtype=np.float64))
+
+
+def open_covariance(method: OptimalInterpolation, grid: Grid) -> dict[str, Any]:
+    """Settings from the lengths in the configuration; variances that are not given are None."""
+    variances: list[float | None] = [None] * len(method.lengths)
+    if method.variances:
+        variances = [float(value) for value in method.variances]
+    terms = []
+    for length, variance in zip(method.lengths, variances, strict=True):
+        parsed = parse_length(length, grid)
+        lengths = {role: parsed.values.get(role, 1.0) for role in ("time", "y", "x")}
+        terms.append({**lengths, "metric": parsed.metric and grid.geographic, "variance": variance})
+    error = method.error_variance
+    if error is None and method.variances:
+        error = USUAL_RATIO * sum(method.variances)
+    return {"terms": terms, "error_variance": None if error is None else float(error)}
+
+
+def completed_covariance(
+    method: OptimalInterpolation, terms: list[dict[str, Any]], spread: float
+) -> dict[str, Any]:
+    """Set variances that are not given from the variance of the data about the mean."""
+    error = method.error_variance
+    given = [term["variance"] for term in terms]
+    if None in given:
+        spread = max(spread, LEAST_VARIANCE)
+        signal = spread / (1 + USUAL_RATIO) if error is None else max(spread - error, 0.1 * spread)
+        given = [signal / len(terms)] * len(terms)
+    completed = [{**term, "variance": v} for term, v in zip(terms, given, strict=True)]
+    error = USUAL_RATIO * sum(given) if error is None else error
+    return {"terms": completed, "error_variance": float(error)}

@@ -1,0 +1,26 @@
+"""Solvers by word."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from xr4dvar.registry import find_part, words
+
+__all__ = ["find_solver", "solver_words"]
+
+
+def find_solver(value: Any) -> Any:
+    """The solver that a word stands for; a solver stands for itself.
+
+    Examples
+    --------
+    >>> from xr4dvar.solvers import LBFGS, find_solver
+    >>> find_solver("lbfgs") == find_solver(LBFGS()) == LBFGS(history=10)
+    True
+    """
+    return find_part("solver", value)
+
+
+def solver_words() -> tuple[str, ...]:
+    """All words for solvers."""
+    return words("solver")

@@ -1,0 +1,1 @@
+"""Training of networks: samples, the loop, checkpoints, losses and devices."""

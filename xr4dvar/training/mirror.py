@@ -1,0 +1,43 @@
+"""Fields mirrored in space and time, as symmetries of the flow allow: more to learn from."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from xr4dvar.cost.batch import Batch
+
+__all__ = ["mirror", "mirrored"]
+
+
+def mirrored(batch: Batch, target: Tensor) -> tuple[Batch, Tensor]:
+    """Turn patches, and what their maps should be, into others that are as likely."""
+    context = None if batch.context is None else mirror(batch.context)
+    return Batch(mirror(batch.y), mirror(batch.weight, sign=1.0), context), mirror(target)
+
+
+def mirror(x: Tensor, sign: float = -1.0) -> Tensor:
+    """Of each four patches, leave one, mirror two in y and two in x and time.
+
+    Parameters
+    ----------
+    x : Tensor, shape (B, V, T, Y, X)
+        Patches of a stream function, such as sea surface height, or of weights.
+    sign : float
+        What a field mirrored in y is multiplied with.
+
+    Notes
+    -----
+    Inviscid quasi-geostrophic flow, ``dq/dt + J(psi, q) + beta dpsi/dx = 0``, stays a solution
+    under ``(y, psi) -> (-y, -psi)`` and under ``(x, t) -> (-x, -t)``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from xr4dvar.training.mirror import mirror
+    >>> mirror(torch.tensor([1.0, 2.0]).expand(4, 1, 1, 1, 2))[:, 0, 0, 0].tolist()
+    [[1.0, 2.0], [-1.0, -2.0], [2.0, 1.0], [-2.0, -1.0]]
+    """
+    x = x.clone()
+    x[1::2] = sign * x[1::2].flip(-2)
+    x[2::4], x[3::4] = x[2::4].flip(-3, -1), x[3::4].flip(-3, -1)
+    return x
