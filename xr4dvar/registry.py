@@ -94,7 +94,7 @@ def to_config(value: Any) -> Any:
 
     Examples
     --------
-    >>> from xr4dvar.methods import (from_config, to_config)
+    >>> from xr4dvar.methods import from_config, to_config
     >>> method = xv.OptimalInterpolation(length={"time": "7D", "lat": 1.0})
     >>> from_config(to_config(method)) == method
     True

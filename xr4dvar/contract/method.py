@@ -79,7 +79,7 @@ class Method(Protocol):
 
     Examples
     --------
-    >>> from xr4dvar.methods import (Method)
+    >>> from xr4dvar.methods import Method
     >>> isinstance(xv.LinearInterpolation(), Method)
     True
     """
@@ -137,7 +137,7 @@ def knows_states(method: object) -> bool:
 
     Examples
     --------
-    >>> from xr4dvar.contract.method import (knows_states)
+    >>> from xr4dvar.contract.method import knows_states
     >>> knows_states(xv.LinearInterpolation()), knows_states(xv.DataAssimilationNetwork())
     (False, True)
     """

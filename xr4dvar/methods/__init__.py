@@ -1,4 +1,4 @@
-"""The systems: one file a named method, and what turns them into plain configuration."""
+"""The systems: one folder a named method; here all that model files and users name."""
 
 from __future__ import annotations
 
