@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import torch
 
-from xr4dvar.solvers import EachStep, GradientDescent, LearnedSolver, minimise
+from xr4dvar.solvers import EachStep, LearnedSolver, minimise
 from xr4dvar.solvers.gradient import LearnedDescent
 
 SIZES = (0.1, 0.3, 0.2)
 
 
 def test_each_takes_its_turn(quadratic, batch):
-    steps = EachStep([GradientDescent(size) for size in SIZES])
+    steps = EachStep([LearnedDescent(size) for size in SIZES]).double()
     x = torch.zeros_like(batch.y)
     for size in (*SIZES, SIZES[-1]):
         x = x - size * sum(quadratic.gradients(x, batch))

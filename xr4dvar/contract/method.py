@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias, TypeGuard, runtime_checkable
+from typing import Any, Protocol, TypeGuard, runtime_checkable
 
 import numpy as np
 import xarray as xr
 
 from xr4dvar.arguments import shown
 from xr4dvar.contract.engine import Engine
-from xr4dvar.contract.patches import Curves, Patches
 from xr4dvar.contract.training_data import TrainingData
 from xr4dvar.errors import Problems
 from xr4dvar.labels import Grid
@@ -163,7 +162,3 @@ class TakesMoments(Protocol):
         self, parameters: Parameters, moments: Sequence[tuple[float, float]]
     ) -> Parameters:
         """Set it, from the mean and the standard deviation of each variable."""
-
-
-#: Patches in, the curves of their costs out.
-CurveSolver: TypeAlias = Callable[[Patches], Curves]

@@ -87,7 +87,7 @@ class StateObservationTerm(nn.Module):
     Examples
     --------
     >>> import torch
-    >>> from xr4dvar.cost.batch import Batch
+    >>> from xr4dvar.cost import Batch
     >>> from xr4dvar.cost.chain import StateObservationTerm
     >>> from xr4dvar.covariance.matrix import CovarianceMatrix
     >>> batch = Batch.from_gappy(torch.tensor([2.0, float("nan")]).view(1, 1, 2, 1, 1))
@@ -166,7 +166,7 @@ class ModelErrorTerm(nn.Module):
     Examples
     --------
     >>> import torch
-    >>> from xr4dvar.cost.batch import Batch
+    >>> from xr4dvar.cost import Batch
     >>> from xr4dvar.cost.chain import ModelErrorTerm
     >>> from xr4dvar.covariance.matrix import CovarianceMatrix
     >>> x = torch.tensor([1.0, 2.0, 5.0]).view(1, 1, 3, 1, 1)  # the last is one too large
@@ -217,7 +217,7 @@ class InitialStateTerm(nn.Module):
     Examples
     --------
     >>> import torch
-    >>> from xr4dvar.cost.batch import Batch
+    >>> from xr4dvar.cost import Batch
     >>> from xr4dvar.cost.chain import InitialStateTerm
     >>> from xr4dvar.covariance.matrix import CovarianceMatrix
     >>> x = torch.tensor([3.0, 9.0]).view(1, 1, 2, 1, 1)

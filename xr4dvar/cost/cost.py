@@ -36,7 +36,7 @@ class LeastSquares(Protocol):
 
     Examples
     --------
-    >>> from xr4dvar.cost.cost import BackgroundTerm, LeastSquares, Variance
+    >>> from xr4dvar.cost import BackgroundTerm, LeastSquares, Variance
     >>> isinstance(BackgroundTerm(Variance(1.0)), LeastSquares)
     True
     """
@@ -69,7 +69,7 @@ class Variance(nn.Module):
 
     Examples
     --------
-    >>> from xr4dvar.cost.cost import Variance
+    >>> from xr4dvar.cost import Variance
     >>> Variance([4.0, 9.0])().shape
     torch.Size([2, 1, 1, 1])
     """
@@ -108,8 +108,7 @@ class ObservationTerm(nn.Module):
     Examples
     --------
     >>> import torch
-    >>> from xr4dvar.cost.batch import Batch
-    >>> from xr4dvar.cost.cost import ObservationTerm, Variance
+    >>> from xr4dvar.cost import Batch, ObservationTerm, Variance
     >>> batch = Batch.from_gappy(torch.tensor([2.0, float("nan")]).view(1, 1, 1, 1, 2))
     >>> ObservationTerm(Variance(4.0))(torch.zeros(1, 1, 1, 1, 2), batch)
     tensor([0.5000])
@@ -142,8 +141,7 @@ class PriorTerm(nn.Module):
     Examples
     --------
     >>> import torch
-    >>> from xr4dvar.cost.batch import Batch
-    >>> from xr4dvar.cost.cost import PriorTerm, Variance
+    >>> from xr4dvar.cost import Batch, PriorTerm, Variance
     >>> from xr4dvar.priors import EOFProjection
     >>> prior = EOFProjection(torch.zeros(1, 1, 1, 2), torch.tensor([1.0, 0.0]).view(1, 1, 1, 1, 2))
     >>> x = torch.tensor([5.0, 2.0]).view(1, 1, 1, 1, 2)  # the mode holds the first cell alone
@@ -180,8 +178,7 @@ class BackgroundTerm(nn.Module):
     Examples
     --------
     >>> import torch
-    >>> from xr4dvar.cost.batch import Batch
-    >>> from xr4dvar.cost.cost import BackgroundTerm, Variance
+    >>> from xr4dvar.cost import BackgroundTerm, Batch, Variance
     >>> x = torch.full((1, 1, 1, 1, 1), 3.0)
     >>> BackgroundTerm(Variance(9.0))(x, Batch.from_gappy(x))
     tensor([0.5000])

@@ -64,7 +64,6 @@ __all__ = [
     "Patches",
     "Points",
     "QuadraticODE",
-    "Solver",
     "TakesMoments",
     "Training",
     "Variational",

@@ -69,8 +69,7 @@ class DecodedTerm(nn.Module):
     Examples
     --------
     >>> import torch
-    >>> from xr4dvar.cost.batch import Batch
-    >>> from xr4dvar.cost.cost import ObservationTerm, Variance
+    >>> from xr4dvar.cost import Batch, ObservationTerm, Variance
     >>> from xr4dvar.priors import DecodedTerm
     >>> batch = Batch.from_gappy(torch.full((1, 1, 1, 1, 2), 6.0))
     >>> term = DecodedTerm(ObservationTerm(Variance(1.0)), lambda u: u.expand(-1, -1, -1, -1, 2))

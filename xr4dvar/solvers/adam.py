@@ -54,8 +54,7 @@ class Adam:
     Examples
     --------
     >>> import torch
-    >>> from xr4dvar.cost.batch import Batch
-    >>> from xr4dvar.cost.cost import Cost, ObservationTerm, Variance
+    >>> from xr4dvar.cost import Batch, Cost, ObservationTerm, Variance
     >>> from xr4dvar.solvers import Adam, minimise
     >>> batch = Batch.from_gappy(torch.full((1, 1, 1, 1, 1), 2.0))
     >>> cost = Cost([ObservationTerm(Variance(1.0))])

@@ -69,7 +69,7 @@ def cost_curve(
     Examples
     --------
     >>> import torch
-    >>> from xr4dvar.cost.cost import ObservationTerm, Variance
+    >>> from xr4dvar.cost import ObservationTerm, Variance
     >>> from xr4dvar.solvers import GradientDescent, cost_curve
     >>> batch = Batch.from_gappy(torch.full((1, 1, 1, 1, 1), 2.0))
     >>> cost = Cost([ObservationTerm(Variance(1.0))])

@@ -19,25 +19,24 @@ class EachStep(nn.Module):
 
     Parameters
     ----------
-    solvers : sequence of solver
+    solvers : sequence of Module
         Of one kind: each hands its memory to the next.
 
     Examples
     --------
     >>> import torch
-    >>> from xr4dvar.cost.cost import ObservationTerm, Variance
-    >>> from xr4dvar.solvers import GradientDescent, minimise
+    >>> from xr4dvar.cost import ObservationTerm, Variance
+    >>> from xr4dvar.solvers import LearnedDescent, minimise
     >>> batch = Batch.from_gappy(torch.full((1, 1, 1, 1, 1), 2.0))
     >>> cost = Cost([ObservationTerm(Variance(1.0))])
-    >>> steps = EachStep([GradientDescent(0.5), GradientDescent(1.0)])
+    >>> steps = EachStep([LearnedDescent(0.5), LearnedDescent(1.0)])
     >>> [minimise(cost, steps, batch, n).x.item() for n in (1, 2)]
     [1.0, 2.0]
     """
 
     def __init__(self, solvers: Sequence[Any]):
         super().__init__()
-        modules = all(isinstance(solver, nn.Module) for solver in solvers)
-        self.solvers: Any = nn.ModuleList(solvers) if modules else tuple(solvers)
+        self.solvers: Any = nn.ModuleList(solvers)
 
     def init(self, cost: Cost, batch: Batch, x: Tensor | None = None) -> State:
         """Start as the first one does."""

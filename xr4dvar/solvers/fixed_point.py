@@ -39,7 +39,7 @@ class FixedPoint:
     Examples
     --------
     >>> import torch
-    >>> from xr4dvar.cost.cost import Variance
+    >>> from xr4dvar.cost import Variance
     >>> from xr4dvar.priors import EOFProjection
     >>> from xr4dvar.solvers import minimise
     >>> flat = EOFProjection(torch.zeros(1, 1, 1, 2), torch.full((1, 1, 1, 1, 2), 0.5**0.5))

@@ -39,9 +39,9 @@ class GaussNewton:
     Examples
     --------
     >>> import torch
-    >>> from xr4dvar.cost.batch import Batch
+    >>> from xr4dvar.cost import Batch
     >>> from xr4dvar.cost.chain import ModelErrorTerm, StateObservationTerm
-    >>> from xr4dvar.cost.cost import Cost
+    >>> from xr4dvar.cost import Cost
     >>> from xr4dvar.covariance.matrix import CovarianceMatrix
     >>> from xr4dvar.solvers import GaussNewton, minimise
     >>> one = CovarianceMatrix(1.0, 1)

@@ -14,7 +14,7 @@ from xr4dvar.errors import InputError, Problems
 from xr4dvar.registry import register, shorthand
 from xr4dvar.solvers.loop import State
 
-__all__ = ["GradientDescent", "LearnedDescent"]
+__all__ = ["SAFE", "GradientDescent", "LearnedDescent"]
 
 #: A step, as a share of one over a bound of the curvature.
 SAFE = 0.4

@@ -51,8 +51,7 @@ class LearnedSolver(nn.Module):
     Examples
     --------
     >>> import torch
-    >>> from xr4dvar.cost.batch import Batch
-    >>> from xr4dvar.cost.cost import BackgroundTerm, Cost, ObservationTerm, Variance
+    >>> from xr4dvar.cost import BackgroundTerm, Batch, Cost, ObservationTerm, Variance
     >>> from xr4dvar.solvers import LearnedSolver, minimise
     >>> batch = Batch.from_gappy(torch.randn(2, 1, 3, 8, 8))
     >>> cost = Cost([ObservationTerm(Variance(1.0)), BackgroundTerm(Variance(1.0))])

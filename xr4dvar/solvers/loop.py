@@ -99,7 +99,7 @@ def minimise(
     Examples
     --------
     >>> import torch
-    >>> from xr4dvar.cost.cost import ObservationTerm, Variance
+    >>> from xr4dvar.cost import ObservationTerm, Variance
     >>> from xr4dvar.solvers import GradientDescent
     >>> batch = Batch.from_gappy(torch.full((1, 1, 1, 1, 1), 2.0))
     >>> cost = Cost([ObservationTerm(Variance(1.0))])

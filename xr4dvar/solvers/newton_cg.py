@@ -56,8 +56,7 @@ class GaussNewtonCG:
     Examples
     --------
     >>> import torch
-    >>> from xr4dvar.cost.batch import Batch
-    >>> from xr4dvar.cost.cost import BackgroundTerm, Cost, ObservationTerm, Variance
+    >>> from xr4dvar.cost import BackgroundTerm, Batch, Cost, ObservationTerm, Variance
     >>> from xr4dvar.solvers import GaussNewtonCG, minimise
     >>> batch = Batch.from_gappy(torch.tensor([2.0, 4.0, float("nan")]).view(1, 1, 1, 1, 3))
     >>> cost = Cost([ObservationTerm(Variance(1.0)), BackgroundTerm(Variance(1.0))])

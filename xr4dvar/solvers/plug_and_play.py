@@ -53,7 +53,7 @@ class PlugAndPlay:
     Examples
     --------
     >>> import torch
-    >>> from xr4dvar.cost.cost import Variance
+    >>> from xr4dvar.cost import Variance
     >>> from xr4dvar.solvers import minimise
     >>> solver = PlugAndPlay(lambda x, s: x / (1 + s**2), levels=[1.0, 0.5])
     >>> batch = Batch.from_gappy(torch.full((1, 1, 1, 1, 1), 2.0))

@@ -33,9 +33,9 @@ class Shooting(nn.Module):
     Examples
     --------
     >>> import torch
-    >>> from xr4dvar.cost.batch import Batch
+    >>> from xr4dvar.cost import Batch
     >>> from xr4dvar.cost.chain import StateObservationTerm
-    >>> from xr4dvar.cost.cost import Cost
+    >>> from xr4dvar.cost import Cost
     >>> from xr4dvar.covariance.matrix import CovarianceMatrix
     >>> from xr4dvar.solvers import Shooting, minimise
     >>> cost = Cost([StateObservationTerm(CovarianceMatrix(1.0, 1))])

@@ -6,7 +6,7 @@ from typing import Any
 
 from xr4dvar.registry import find_part, words
 
-__all__ = ["find_solver", "solver_words"]
+__all__ = ["find_solver", "is_solver", "solver_words"]
 
 
 def find_solver(value: Any) -> Any:
@@ -24,3 +24,9 @@ def find_solver(value: Any) -> Any:
 def solver_words() -> tuple[str, ...]:
     """All words for solvers."""
     return words("solver")
+
+
+def is_solver(value: object) -> bool:
+    """Whether a value is a solver: one of its classes, or a word, is none yet."""
+    parts = (getattr(value, name, None) for name in ("init", "step"))
+    return not isinstance(value, type) and all(map(callable, parts))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -36,8 +35,6 @@ if TYPE_CHECKING:
     from xr4dvar.methods.fourdvar.config import FourDVar
 
 __all__ = ["identify_dynamics"]
-
-log = logging.getLogger("xr4dvar")
 
 #: Rounds of assimilation and identification, and the change of a parameter that ends them.
 ROUNDS, SETTLED = 5, 1e-3

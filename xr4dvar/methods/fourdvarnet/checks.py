@@ -23,6 +23,7 @@ from xr4dvar.dynamics.model import is_dynamics
 from xr4dvar.errors import Problems
 from xr4dvar.labels import Grid, by_role
 from xr4dvar.priors.static import is_module_prior
+from xr4dvar.solvers.words import is_solver
 from xr4dvar.training_options import Training
 from xr4dvar.types import Role
 
@@ -112,8 +113,7 @@ def _check_network(method: FourDVarNet, problems: Problems) -> None:
 
 def _check_solver(solver: object, problems: Problems) -> None:
     """Note what is neither a word nor a solver that training can differentiate through."""
-    parts = (getattr(solver, name, None) for name in ("init", "step"))
-    if isinstance(solver, str | type) or not all(map(callable, parts)):
+    if not is_solver(solver):
         check_choice("solver", solver, get_args(SolverName), problems)
     elif not getattr(solver, "differentiable", True):
         what = f"{type(solver).__name__} cannot be differentiated through"

@@ -18,7 +18,7 @@ from xr4dvar.networks.layout import Layout, LayoutGrid
 from xr4dvar.priors import PRIORS, DynamicsPrior
 from xr4dvar.priors.static import ModulePrior
 from xr4dvar.solvers import EachStep, FixedPoint, LearnedSolver, minimise
-from xr4dvar.solvers.gradient import LearnedDescent
+from xr4dvar.solvers.gradient import SAFE, LearnedDescent
 from xr4dvar.solvers.loop import Backpropagation, Solver, State
 
 __all__ = ["Architecture", "FourDVarNetwork"]
@@ -181,7 +181,12 @@ def _made_ready(solver: Any, variances: Sequence[Variance]) -> Any:
         return copy.deepcopy(solver)
     if not hasattr(solver, "for_curvature"):
         return solver
-    return solver.for_curvature(sum(float(1 / v().detach().min()) for v in variances))
+    return solver.for_curvature(_curvature(variances))
+
+
+def _curvature(variances: Sequence[Variance]) -> float:
+    """A bound of the cost's, as far as its variances tell: 1 / R + 1 / Q."""
+    return sum(float(1 / variance().detach().min()) for variance in variances)
 
 
 def _make_solver(
@@ -189,7 +194,7 @@ def _make_solver(
 ) -> FixedPoint | LearnedDescent | LearnedSolver:
     widths, layout = tuple(architecture.widths), architecture.layout
     # within the largest curvature, 1 / R + 1 / Q and up to three times the last of both
-    step = 0.4 / sum(float(1 / variance().detach().min()) for variance in variances)
+    step = SAFE / _curvature(variances)
     if architecture.solver == "fixed_point":
         return FixedPoint()
     if architecture.solver == "gradient":

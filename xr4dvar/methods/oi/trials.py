@@ -129,7 +129,7 @@ def draw_trials(
     Returns
     -------
     list of Trial
-        None where there are too few observations.
+        Empty where there are too few observations.
     """
     trials: list[Trial] = []
     for _ in range(TRIALS):

@@ -16,7 +16,7 @@ from xr4dvar.priors.auto_encoder import AutoEncoder
 from xr4dvar.priors.denoiser import Denoiser
 from xr4dvar.priors.eof import EOFs
 from xr4dvar.priors.static import StaticPrior, is_module_prior
-from xr4dvar.solvers.words import solver_words
+from xr4dvar.solvers.words import is_solver, solver_words
 from xr4dvar.types import Role
 
 if TYPE_CHECKING:
@@ -65,11 +65,9 @@ def check_solver(solver: object, problems: Problems) -> bool:
     before = len(problems.found)
     if isinstance(solver, str):
         check_choice("solver", solver, solver_words(), problems)
-    elif solver is not None:
-        parts = (getattr(solver, name, None) for name in ("init", "step"))
-        if isinstance(solver, type) or not all(map(callable, parts)):
-            fix = "give a solver, such as xr4dvar.solvers.LBFGS(), or a word for one, 'lbfgs'"
-            problems.add(f"solver is {shown(solver)}", fix)
+    elif solver is not None and not is_solver(solver):
+        fix = "give a solver, such as xr4dvar.solvers.LBFGS(), or a word for one, 'lbfgs'"
+        problems.add(f"solver is {shown(solver)}", fix)
     return len(problems.found) == before
 
 

@@ -45,9 +45,6 @@ if TYPE_CHECKING:
 __all__ = ["Variational"]
 
 Control: TypeAlias = Literal["state", "latent"]
-SolverName: TypeAlias = Literal[
-    "lbfgs", "gauss_newton", "gradient", "momentum", "adam", "fixed_point", "plug_and_play"
-]
 
 
 @register
@@ -117,7 +114,7 @@ class Variational:
     error_variance: float | Sequence[float]
     model_error_variance: float | Sequence[float] | None = None
     control: Control = "state"
-    solver: SolverName | Any | None = None
+    solver: Any = None
     steps: int | None = None
     patch: Mapping[str, int] | None = None
     background: Method | None = field(default_factory=LinearInterpolation)
@@ -145,10 +142,15 @@ class Variational:
         return getattr(self.prior, "training", None)
 
     @property
-    def solver_name(self) -> str:
-        """What the solver is called, with its default."""
+    def solver_or_word(self) -> Any:
+        """The solver, or a word for it, with its default."""
         usual = "plug_and_play" if isinstance(self.prior, Denoiser) else "lbfgs"
-        solver = usual if self.solver is None else self.solver
+        return usual if self.solver is None else self.solver
+
+    @property
+    def solver_name(self) -> str:
+        """What the solver is called."""
+        solver = self.solver_or_word
         return solver if isinstance(solver, str) else type(solver).__name__
 
     @property
@@ -156,8 +158,7 @@ class Variational:
         """The solver that a word stands for, or the one that is given."""
         from xr4dvar.solvers import find_solver
 
-        named = self.solver is None or isinstance(self.solver, str)
-        return find_solver(self.solver_name if named else self.solver)
+        return find_solver(self.solver_or_word)
 
     @property
     def engine_type(self) -> type[StateEngine]:

@@ -97,6 +97,9 @@ class Analysis:
         # a decoded state lacks what the code does not hold: so do observations of it
         self.extra = self.q if method.control == "latent" else np.zeros_like(self.q)
         observation = ObservationTerm(self._variance(self.error + self.extra))
+        self.part = method.solver_part
+        if isinstance(self.part, nn.Module):  # the user's own stays as it is
+            self.part = copy.deepcopy(self.part).double().to(place)
         self.code = None
         self.plugged: CoreSolver | None = None
         if isinstance(method.prior, Denoiser):
@@ -125,13 +128,12 @@ class Analysis:
         """Make the solver, with a step that is safe for the most precise of the observations."""
         if self.plugged is not None:
             return self.plugged
-        part = self.method.solver_part
-        if isinstance(part, nn.Module):
-            part = copy.deepcopy(part).double().to(self.place)
-        if not hasattr(part, "for_curvature"):
-            return part  # type: ignore[no-any-return]
+        if not hasattr(self.part, "for_curvature"):
+            return self.part  # type: ignore[no-any-return]
         observed = batch.weight.amax() / self.column(self.error + self.extra).amin()
-        solver: CoreSolver = part.for_curvature(float(observed + 1 / self.column(self.q).amin()))
+        solver: CoreSolver = self.part.for_curvature(
+            float(observed + 1 / self.column(self.q).amin())
+        )
         return solver
 
     def maps(self, x: Tensor, lacking: Tensor | None = None) -> FloatArray:
