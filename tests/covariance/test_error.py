@@ -87,6 +87,24 @@ def test_many_observations_are_within_two_percent_of_the_prior(name, where, rati
     assert bool((found[observed] <= float(own) ** 0.5 + 1e-12).all())
 
 
+@pytest.mark.parametrize(
+    ("family", "ratio"),
+    [("matern12", 1e-1), ("gaussian", 1e-2), ("gaussian", 1e-6), ("matern52", 1e-6)],
+)
+def test_cells_of_two_spacings(family, ratio, monkeypatch):
+    """Dense observations on one side must not hide those on the other."""
+    monkeypatch.setattr(error, "FACTORISED", 0)
+    steps = torch.where(torch.arange(29) < 15, 0.54, 0.06).to(torch.float64)
+    line = torch.cat((torch.zeros(1, dtype=torch.float64), steps.cumsum(0)))
+    axes = torch.arange(6, dtype=torch.float64), line, line
+    model = Separable((3.0, 1.0, 1.2), family)
+    shape = (6, 30, 30)
+    observed = torch.rand(shape, generator=torch.Generator().manual_seed(0)) < 0.45
+    expected = dense(model, axes, observed, torch.tensor(ratio, dtype=torch.float64))
+    found = analysis_error(observed, ratio, Prior(model, axes))
+    assert float((found.sqrt() - expected.clamp(min=0.0).sqrt()).abs().max()) < 0.02
+
+
 def test_parts_of_a_large_window_fit_together(monkeypatch):
     monkeypatch.setattr(error, "FACTORISED", 0)
     monkeypatch.setattr(error, "MOST_MODES", 350)

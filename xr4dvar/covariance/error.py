@@ -31,7 +31,7 @@ __all__ = ["analysis_error"]
 FACTORISED = 2e10
 
 #: Standard deviation, over the prior's, by which truncated modes may be wrong.
-ACCURACY = 0.03
+ACCURACY = 0.02
 
 #: Modes of a window that are solved at once: a matrix of so many rows.
 MOST_MODES = 5000
@@ -43,8 +43,9 @@ HALO = 1.0
 #: double precision, and tell of places farther away.
 PRECISE = 1e-2
 
-#: Observations that a box of cells is analysed with, and that where they are precise.
-NEAREST, NEAREST_PRECISE = 300, 700
+#: Observations that a box of cells is analysed with, and that where they are precise or the field
+#: is rough, so that those near by do not hide the others.
+NEAREST, NEAREST_MORE = 300, 900
 
 
 #: Where the nearest of so many places with observations lie within so few correlation lengths,
@@ -119,8 +120,9 @@ def _relative(error: Tensor, prior: Prior) -> Tensor:
         return _factorised(error, prior)
     terms = prior.correlation.terms
     if all(isinstance(term, Separable) and term.family != "matern12" for term in terms):
-        sparse = _reach(error, prior) >= WIDE
-        found = _by_modes(error, prior, _left(error, prior), parts=not sparse)
+        precise = float(error.min()) < PRECISE  # what lies beyond a part tells of it too
+        parts = not precise and _reach(error, prior) < WIDE
+        found = _by_modes(error, prior, _left(error, prior), parts=parts)
         if found is not None:
             return found
     return _by_nearest(error, prior)
@@ -158,7 +160,8 @@ def _by_nearest(error: Tensor, prior: Prior) -> Tensor:
     axes = [torch.as_tensor(a, dtype=torch.float64) for a in prior.coordinates]
     places = torch.cartesian_prod(*(a[c] for a, c in zip(axes, chosen, strict=True)))
     variance = torch.ones(len(places), dtype=torch.float64)
-    nearest = NEAREST_PRECISE if precise else NEAREST
+    rough = any(term.family == "matern12" for term in correlation.terms)
+    nearest = NEAREST_MORE if precise or rough else NEAREST
     for some, near in nearest_groups(points, places, correlation, nearest):
         variance[some] = factorise(correlation, points[near], own[near]).variance(places[some])
     variance = variance.reshape([len(c) for c in chosen])
