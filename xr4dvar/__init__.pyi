@@ -1,5 +1,5 @@
 # lazy_loader reads this file too: it is the one list of the public names.
-from . import datasets, labels, plotting, solvers, testing
+from . import datasets, labels, operators, plotting, solvers, testing
 from .errors import InputError, ModelFileError
 from .labels import mask, observed
 from .methods import (
@@ -70,6 +70,7 @@ __all__ = [
     "map_points",
     "mask",
     "observed",
+    "operators",
     "plan",
     "plotting",
     "reconstruct",

@@ -94,6 +94,7 @@ class FourDVarAccessor:
         self,
         model: Model | Method,
         *,
+        grid: Labelled | None = None,
         mask: xr.DataArray | None = None,
         error_variance: Labelled | float | None = None,
         error: bool = False,
@@ -118,6 +119,7 @@ class FourDVarAccessor:
         return xr4dvar.reconstruct(
             self._obj,
             model,
+            grid=grid,
             mask=mask,
             error_variance=error_variance,
             error=error,
@@ -224,6 +226,7 @@ class FourDVarAccessor:
         self,
         model: Model | Method,
         *,
+        grid: Labelled | None = None,
         error: bool = False,
         dims: DimsMapping | None = None,
         periodic: Iterable[str] = (),
@@ -236,12 +239,13 @@ class FourDVarAccessor:
         >>> obs.fourdvar.plan(xv.LinearInterpolation()).patch
         {'time': 20, 'lat': 100, 'lon': 100}
         """
-        return xr4dvar.plan(self._obj, model, error=error, dims=dims, periodic=periodic)
+        return xr4dvar.plan(self._obj, model, grid=grid, error=error, dims=dims, periodic=periodic)
 
     def cost_curve(
         self,
         model: Model | Method,
         *,
+        grid: Labelled | None = None,
         mask: xr.DataArray | None = None,
         error_variance: Labelled | float | None = None,
         dims: DimsMapping | None = None,
@@ -260,6 +264,7 @@ class FourDVarAccessor:
         return xr4dvar.cost_curve(
             self._obj,
             model,
+            grid=grid,
             mask=mask,
             error_variance=error_variance,
             dims=dims,

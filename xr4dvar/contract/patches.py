@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from xr4dvar.types import FloatArray, IntArray, Role
 
@@ -28,6 +29,8 @@ class Patches:
         The first cell of each patch in the whole array: what is drawn for it follows from that.
     closed : mapping of role to int
         Cells of the axes that close on themselves, after which the first one comes again.
+    operator : Bound, optional
+        The observation operator of the n patches, where observations are not the field itself.
     """
 
     y: FloatArray
@@ -36,6 +39,7 @@ class Patches:
     error_variance: FloatArray | None = None
     origins: IntArray | None = None
     closed: Mapping[Role, int] = field(default_factory=dict)
+    operator: Any = None
 
 
 @dataclass(frozen=True)

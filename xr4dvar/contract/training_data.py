@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from xr4dvar.contract.observing import through
 from xr4dvar.labels import Grid, Normalisation
 from xr4dvar.types import BoolArray, FloatArray, Role
+
+if TYPE_CHECKING:
+    from xr4dvar.operators.binding import Binder
 
 __all__ = ["Block", "BlockBox", "TrainingData"]
 
@@ -76,6 +81,8 @@ class TrainingData:
     train_entries, validation_entries : tuple of int, optional
         First and one past the last entry of the first batch dimension that each of the two
         takes, where it is entries (windows, members) and not times that are set apart.
+    binder : Binder, optional
+        Binds the observation operator, where observations are not the field itself.
     """
 
     read: Reader
@@ -89,6 +96,7 @@ class TrainingData:
     hide: Callable[[BoolArray, np.random.Generator], BoolArray]
     train_entries: tuple[int, int] | None = None
     validation_entries: tuple[int, int] | None = None
+    binder: Binder | None = None
 
     def sizes(self, period: tuple[int, int]) -> dict[Role, int]:
         """Number of cells along each axis that is there, with the given period as time."""
@@ -153,7 +161,8 @@ class TrainingData:
         elif error_of is not None:
             other_y, other_target = self.fields(error_of)
             if other_target is not None:
-                y = target + (other_y - other_target)
+                errors = other_y - self.observed(other_target, error_of)
+                y = self.observed(target, box) + errors
         return Block(y, target, self._coordinates(box))
 
     def fields(self, box: BlockBox) -> tuple[FloatArray, FloatArray | None]:
@@ -166,6 +175,17 @@ class TrainingData:
         if not self.supervised:
             return y, None
         return y, np.stack([self._five(array) for array in arrays[count:]])
+
+    def observed(self, field: FloatArray, box: BlockBox) -> FloatArray:
+        """What is observed of a field (V, T, Y, X), NaN where that depends on cells elsewhere."""
+        if self.binder is None:
+            return field
+        coordinates = {r: v[np.newaxis] for r, v in self._coordinates(box).items()}
+        known = np.isfinite(field)
+        operator, seen = self.binder(coordinates)
+        found = through(operator, np.where(known, field, 0.0)[np.newaxis])[0]
+        lost = through(operator, (~known).astype(np.float64)[np.newaxis])[0] != 0
+        return np.where(lost if seen is None else lost | ~seen[0], np.nan, found)
 
     def _five(self, array: FloatArray) -> FloatArray:
         """(T, Y, X), with size 1 for an axis that is not there."""

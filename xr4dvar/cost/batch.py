@@ -4,12 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["Batch", "coarsen", "interpolate"]
+__all__ = ["Batch", "Interpolated", "Observes", "coarse_state", "coarsen", "interpolate"]
+
+
+class Observes(Protocol):
+    """An observation operator H of the patches of a batch."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """What is observed of states (B, V, T, Y, X), of the shape of the observations."""
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        """The transposed operator."""
+
+    def take(self, index: Tensor) -> Any:
+        """The operator of some of the samples."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +50,12 @@ class Batch:
         window, shape (B, V, T, Y, X).
     mean : Tensor, of the shape of an increment, optional
         What an increment is expected to be; 0 where it is not given.
+    operator : Observes, optional
+        H, where observations are not the state itself.
+    shape : tuple of int, optional
+        Shape (V, T, Y, X) of a state, where it is not that of the observations.
+    density : Tensor, shape (B, V, T, y, x), optional
+        Number of observations at each cell of such a state.
 
     Examples
     --------
@@ -53,12 +73,23 @@ class Batch:
     initial_covariance: Tensor | None = None
     forcing: Tensor | None = None
     mean: Tensor | None = None
+    operator: Observes | None = None
+    shape: tuple[int, ...] | None = None
+    density: Tensor | None = None
 
     @classmethod
     def from_gappy(cls, y: Tensor, context: Tensor | None = None) -> Batch:
         """Make a batch from values with NaN where nothing was observed."""
         observed = torch.isfinite(y)
         return cls(torch.where(observed, y, 0.0), observed.to(y.dtype), context)
+
+    def zeros(self) -> Tensor:
+        """A state of zeros: where solvers start that are given no other."""
+        return self.y.new_zeros(len(self.y), *(self.shape or self.y.shape[1:]))
+
+    def misfit(self, x: Tensor) -> Tensor:
+        """``H(x) - y`` of a state, of the shape of the observations; anything where none is."""
+        return (x if self.operator is None else self.operator(x)) - self.y
 
     def perturbed(self, error: Tensor) -> Batch:
         """The same with errors added to the observations; n of them share one of 1 / n."""
@@ -80,7 +111,53 @@ class Batch:
             part(self.initial_covariance),
             part(self.forcing),
             part(self.mean),
+            None if self.operator is None else self.operator.take(index),
+            self.shape,
+            part(self.density),
         )
+
+
+class Interpolated:
+    """H of a field that is interpolated from a coarse one, see `interpolate`."""
+
+    def __init__(self, operator: Observes, factor: int, size: tuple[int, int], wraps: bool):
+        self.operator, self.how = operator, (factor, size, wraps)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """What is observed of coarse states."""
+        return self.operator(interpolate(x, *self.how))
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        """The transposed operator, by differentiation."""
+        factor, size, _ = self.how
+        coarse = [-(-n // factor) for n in size]
+        with torch.enable_grad():
+            x = y.new_zeros(*y.shape[:3], *coarse).requires_grad_()
+            (found,) = torch.autograd.grad(interpolate(x, *self.how), x, self.operator.adjoint(y))
+        return found
+
+    def take(self, index: Tensor) -> Interpolated:
+        """That of some of the samples."""
+        return Interpolated(self.operator.take(index), *self.how)
+
+
+def coarse_state(batch: Batch, factor: int, wraps: bool = False) -> Batch:
+    """The same observations of a state with ``factor`` x ``factor`` fewer cells in y and x.
+
+    Observations of the field itself are merged (`coarsen`); what an operator observes stays as it
+    is, and the operator is one of the interpolated state.
+    """
+    if batch.operator is None or factor == 1:
+        return coarsen(batch, factor)
+    size = batch.y.shape[-2], batch.y.shape[-1]
+    merged = coarsen(batch, factor)
+    return replace(
+        batch,
+        context=merged.context,
+        operator=Interpolated(batch.operator, factor, size, wraps),
+        shape=tuple(merged.weight.shape[1:]),
+        density=merged.weight,
+    )
 
 
 def coarsen(batch: Batch, factor: int) -> Batch:

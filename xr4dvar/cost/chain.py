@@ -1,6 +1,6 @@
 r"""Costs of states that follow each other in time.
 
-.. math:: U(x) = \tfrac12\sum_{t\,\text{observed}} |y_t - x_t|^2_R
+.. math:: U(x) = \tfrac12\sum_{t\,\text{observed}} |y_t - H(x_t)|^2_R
           + \tfrac12\sum_t |x_{t+1} - M(x_t)|^2_Q + \tfrac12 |x_0 - b|^2_B
 
 A state is all that a patch holds at one time: (B, V, T, Y, X) is read as (B, T, n). Each term is
@@ -77,7 +77,9 @@ class ChainTerm(Protocol):
 
 
 class StateObservationTerm(nn.Module):
-    """Half the sum of ``|y - x|^2_R`` over what was observed, components that were not left out.
+    """Half the sum of ``|y - H(x)|^2_R`` over what was observed, with the batch's H.
+
+    H takes the state of each time by itself; components that are missing are left out.
 
     Parameters
     ----------
@@ -105,7 +107,7 @@ class StateObservationTerm(nn.Module):
 
     def residuals(self, x: Tensor, batch: Batch) -> Tensor:
         """Misfits in units of their standard errors (B, T, n), 0 where nothing was observed."""
-        misfit, weight = to_states(x - batch.y), to_states(batch.weight)
+        misfit, weight = to_states(batch.misfit(x)), to_states(batch.weight)
         if self.covariance.diagonal:
             return weight.sqrt() * self.covariance.whiten(misfit)
         seen, part = self._observed(weight)
@@ -115,13 +117,18 @@ class StateObservationTerm(nn.Module):
 
     def add_to(self, equations: NormalEquations, states: Tensor, batch: Batch) -> None:
         """Add the curvature and the gradient at a chain of states."""
-        misfit = states - to_states(batch.y)
+        misfit, tangent = _observed_states(states, batch)
+        gradient = self._weighted(misfit, batch)
+        if tangent is not None:
+            equations.diagonal += tangent.mT @ self._precisions(batch) @ tangent
+            equations.gradient += (tangent.mT @ gradient[..., None])[..., 0]
+            return
+        equations.gradient += gradient
         if self.covariance.diagonal:
             precision = to_states(batch.weight) * self.covariance.root**-2
             equations.diagonal.diagonal(dim1=-2, dim2=-1).add_(precision)
         else:
             equations.diagonal += self._precision(to_states(batch.weight))
-        equations.gradient += self._weighted(misfit, batch)
 
     def log_determinant(self, batch: Batch) -> Tensor:
         """Of the covariance of all that was observed in each sample, shape (B,)."""
@@ -139,6 +146,13 @@ class StateObservationTerm(nn.Module):
         if self.covariance.diagonal:
             return weight * misfit / self.covariance.root.to(misfit.dtype) ** 2
         return (self._precision(weight) @ misfit[..., None])[..., 0]
+
+    def _precisions(self, batch: Batch) -> Tensor:
+        """Inverse of R where something was observed, (B, T, n, n)."""
+        weight = to_states(batch.weight)
+        if self.covariance.diagonal:
+            return torch.diag_embed(weight / self.covariance.root.to(weight.dtype) ** 2)
+        return self._precision(weight)
 
     def _precision(self, weight: Tensor) -> Tensor:
         """Inverse of the observed part of R, zero elsewhere, shape (B, T, n, n)."""
@@ -258,6 +272,20 @@ class InitialStateTerm(nn.Module):
 
     def _background(self, batch: Batch) -> Tensor:
         return self.mean if batch.initial is None else batch.initial
+
+
+def _observed_states(states: Tensor, batch: Batch) -> tuple[Tensor, Tensor | None]:
+    """Misfits (B, T, n) of a chain of states, and the derivative (B, T, n, n) of an operator."""
+    misfit = to_states(batch.misfit(from_states(states, batch.y)))
+    operator = batch.operator
+    if operator is None:
+        return misfit, None
+
+    def observed(one: Tensor) -> Tensor:
+        return to_states(operator(from_states(one, batch.y)))
+
+    tangent, _ = linearise(observed, states)
+    return misfit, tangent
 
 
 def _forced(after: Tensor, batch: Batch) -> Tensor:

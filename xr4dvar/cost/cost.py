@@ -1,6 +1,6 @@
 r"""The variational cost: terms that add up.
 
-.. math:: U(x) = \tfrac12\sum_{\text{observed}} \frac{(y - x)^2}{R}
+.. math:: U(x) = \tfrac12\sum_{\text{observed}} \frac{(y - H(x))^2}{R}
                 + \tfrac12\sum_{\text{cells}} \frac{(x - \Phi(x))^2}{Q} + \dots
 
 R and Q are variances, so nobody guesses weights: a term is a negative log-likelihood. Sums run
@@ -98,7 +98,7 @@ class Variance(nn.Module):
 
 
 class ObservationTerm(nn.Module):
-    """Half the sum of ``(y - x)^2 / R`` over what was observed.
+    """Half the sum of ``(y - H(x))^2 / R`` over what was observed, with the batch's H.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ class ObservationTerm(nn.Module):
 
     def residuals(self, x: Tensor, batch: Batch) -> Tensor:
         """Misfits in units of their standard errors, 0 where nothing was observed."""
-        misfit: Tensor = batch.weight.sqrt() * (x - batch.y) / self.variance().sqrt()
+        misfit: Tensor = batch.weight.sqrt() * batch.misfit(x) / self.variance().sqrt()
         return misfit
 
 

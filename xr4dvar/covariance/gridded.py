@@ -14,12 +14,19 @@ and dense the observations are.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from xr4dvar.covariance.exact import factorise
-from xr4dvar.covariance.interfaces import Root
+from xr4dvar.covariance.interfaces import Observes, Root
+from xr4dvar.covariance.observed import (
+    ObservedRoot,
+    analyse_complete,
+    factorised_through,
+    is_complete,
+)
 from xr4dvar.covariance.on_grid import TRUNCATION, Prior
 from xr4dvar.errors import Problems
 
@@ -73,6 +80,7 @@ def analyse(
     prior: Prior,
     error_variance: float | Tensor,
     *,
+    operator: Observes | None = None,
     tolerance: float = TOLERANCE,
     max_iterations: int = 3000,
     truncation: float = TRUNCATION,
@@ -94,6 +102,8 @@ def analyse(
         Prior covariance on the grid, in the squared units of the data.
     error_variance : float or Tensor (..., time, y, x)
         Observation error variance, in the same units: one number or one per observation.
+    operator : Observes, optional
+        H, where observations are not the field itself; of one leading dimension of samples.
     tolerance : float
         Error of the increment at any cell over the standard deviation of its analysis error, at
         most.
@@ -133,7 +143,7 @@ def analyse(
     values = values.reshape(-1, *shape)
     with torch.no_grad():
         increment, iterations, bound = _solve(
-            values, precision, prior, tolerance, max_iterations, truncation
+            values, precision, prior, operator, tolerance, max_iterations, truncation
         )
     return Analysis(
         prior.deviation * increment.reshape(innovation.shape),
@@ -146,6 +156,7 @@ def _solve(
     values: Tensor,
     precision: Tensor,
     prior: Prior,
+    operator: Observes | None,
     tolerance: float,
     max_iterations: int,
     truncation: float,
@@ -160,14 +171,25 @@ def _solve(
         (counts > MANY, max_iterations),
     ):
         if bool(some.any()):
-            increment[some], iterations[some], bound[some] = _iterated(
-                values[some], precision[some], prior, tolerance, most, truncation
-            )
+            own = None if operator is None else operator.take(some.nonzero()[:, 0])
+            solve = partial(_iterated, operator=own)
+            if own is not None:
+                most = max_iterations
+                if is_complete(own, precision[some]):
+                    solve = partial(analyse_complete, operator=own)
+            increment[some], iterations[some], bound[some] = solve(
+                values[some], precision[some], prior, tolerance=tolerance,
+                max_iterations=most, truncation=truncation,
+            )  # fmt: skip
     factorised = counts <= FEW
-    if max_iterations > PATIENCE:
+    if max_iterations > PATIENCE and operator is None:
         factorised |= (bound > tolerance) & (counts <= MANY)
     for n in (factorised & (counts > 0)).nonzero()[:, 0]:
-        increment[n] = _factorised(values[n], precision[n], prior)
+        if operator is None:
+            increment[n] = _factorised(values[n], precision[n], prior)
+        else:
+            root = prior.root(1.0 / float(precision[n].max()), torch.float64, truncation)
+            increment[n] = factorised_through(root, operator.take(n[None]), values[n], precision[n])
     return increment, iterations.where(~factorised, 0), bound.where(~factorised, 0.0)
 
 
@@ -183,6 +205,7 @@ def _iterated(
     values: Tensor,
     precision: Tensor,
     prior: Prior,
+    operator: Observes | None,
     tolerance: float,
     max_iterations: int,
     truncation: float,
@@ -193,7 +216,8 @@ def _iterated(
     is never hidden.
     """
     least = 1.0 / float(precision.max())
-    root = prior.root(least, torch.float64, truncation)
+    whole = prior.root(least, torch.float64, truncation)
+    root: Root = whole if operator is None else ObservedRoot(whole, operator)
     right = root.adjoint(precision * values)
     control, residual = torch.zeros_like(right), right
     iterations = torch.zeros(len(right), dtype=torch.int64, device=right.device)
@@ -202,6 +226,7 @@ def _iterated(
     dtypes = [torch.float32] if condition < SINGLE else []
     for dtype in (*dtypes, torch.float64):
         inner = prior.root(least, dtype, truncation)
+        inner = inner if operator is None else ObservedRoot(inner, operator)
         while bool((bound > tolerance).any()) and int(iterations.max()) < max_iterations:
             goal = (bound * REDUCTION[dtype]).clamp(min=tolerance)
             change, used = _conjugate_gradients(
@@ -215,7 +240,7 @@ def _iterated(
             bound = residual.norm(dim=-1)
             if bool(((bound > tolerance) & (bound > 0.2 * before)).any()):
                 break  # no gain from more rounds in this precision
-    return root.apply(control), iterations, bound
+    return whole.apply(control), iterations, bound
 
 
 def _conjugate_gradients(
@@ -223,7 +248,8 @@ def _conjugate_gradients(
 ) -> tuple[Tensor, Tensor]:
     """Solve (I + L' R^-1 L) w = right for samples (n, size) to residuals of given norms (n,)."""
     density = precision.mean((-3, -2, -1))[..., None]
-    inverse_diagonal = 1.0 / (1.0 + (density * root.spectrum) ** CLUMPING)
+    clumping = 1.0 if isinstance(root, ObservedRoot) else CLUMPING
+    inverse_diagonal = 1.0 / (1.0 + (density * root.spectrum) ** clumping)
     control = torch.zeros_like(right)
     residual = right
     preconditioned = inverse_diagonal * residual

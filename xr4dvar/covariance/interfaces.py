@@ -38,6 +38,19 @@ class Root(Protocol):
         """L transposed: field (..., time, y, x) to control (..., size)."""
 
 
+class Observes(Protocol):
+    """An observation operator of fields (n, 1, time, y, x)."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """What is observed, of that shape."""
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        """The transposed operator."""
+
+    def take(self, index: Tensor) -> Observes:
+        """The operator of some of the samples, by their numbers."""
+
+
 class Covariance(Protocol):
     """What the solvers ask of a covariance model; points are (time, y, x)."""
 

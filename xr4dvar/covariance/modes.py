@@ -119,7 +119,12 @@ def _largest(spectrum: Tensor, left: float) -> Tensor:
     return kept[: sizes[0], : sizes[1], : sizes[2]]
 
 
-def error_of_modes(terms: Sequence[Modes], error: Tensor, dtype: torch.dtype) -> Tensor:
+def error_of_modes(
+    terms: Sequence[Modes],
+    error: Tensor,
+    dtype: torch.dtype,
+    observed: Sequence[Modes] | None = None,
+) -> Tensor:
     """Variance of the analysis error at every cell.
 
     Parameters
@@ -130,14 +135,17 @@ def error_of_modes(terms: Sequence[Modes], error: Tensor, dtype: torch.dtype) ->
         Observation error variance, infinite where nothing is observed.
     dtype : torch.dtype
         Of the linear algebra.
+    observed : sequence of Modes, optional
+        The same modes as an operator observes them. Default: as they are.
 
     Returns
     -------
     Tensor (time, y, x), float64
     """
     left = torch.stack([term.left for term in terms]).sum(0)
-    planes = _planes(terms, dtype)
-    matrix = _information(planes, (1.0 / (error + left)).to(dtype))
+    planes, seen = _planes(terms, dtype), terms if observed is None else observed
+    unseen = torch.stack([term.left for term in seen]).sum(0)
+    matrix = _information(_planes(seen, dtype), (1.0 / (error + unseen)).to(dtype))
     scale = (1.0 + matrix.diagonal()).rsqrt()  # a unit diagonal: less is lost to rounding
     matrix *= scale[:, None] * scale
     matrix.diagonal().copy_(torch.ones_like(scale))

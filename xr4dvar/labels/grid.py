@@ -29,6 +29,8 @@ class Grid:
     geographic : bool
         Whether y and x are latitude and longitude, also of a rotated pole, in degrees. False for
         a grid with 2-D coordinates, whose y and x are distances in km.
+    curvilinear : bool
+        Whether it is such a grid.
 
     Examples
     --------
@@ -43,6 +45,7 @@ class Grid:
     axes: Axes
     coordinates: Mapping[Role, Coordinate]
     geographic: bool
+    curvilinear: bool = False
 
     @property
     def roles(self) -> tuple[Role, ...]:
@@ -116,7 +119,8 @@ def make_grid(obs: Labelled, axes: Axes, periodic: Iterable[str] = ()) -> Grid:
     closed = by_role(dict.fromkeys(keys, True), axes, "periodic")
     problems = Problems()
     read: dict[Role, Coordinate | None] = {}
-    if _is_curvilinear(obs, axes, problems):
+    curvilinear = _is_curvilinear(obs, axes, problems)
+    if curvilinear:
         read.update(_read_curvilinear(obs, axes, problems))
     for role, dim in axes.items():
         if role not in read:
@@ -137,7 +141,7 @@ def make_grid(obs: Labelled, axes: Axes, periodic: Iterable[str] = ()) -> Grid:
                 coordinates[role].name,
             )
     geographic = all(role in coordinates and coordinates[role].sphere for role in ROLES[1:])
-    return Grid(axes, coordinates, geographic)
+    return Grid(axes, coordinates, geographic, curvilinear)
 
 
 def _is_curvilinear(obs: Labelled, axes: Axes, problems: Problems) -> bool:

@@ -124,11 +124,7 @@ def parse_length(
             fix = f'add "{ALIASES[role][0]}": {_example(grid, role)}'
             problems.add(f"{label} is missing", fix)
             continue
-        parse = _parse_time if grid[role].units == "day" else _parse_distance
-        pair = parse(given[role], label, grid, role, problems)
-        if pair is not None and not (math.isfinite(pair[0]) and pair[0] > 0):
-            problems.add(f"{label} is {given[role]!r}", "give a positive, finite length")
-        elif pair is not None:
+        if (pair := parse_along(given[role], role, grid, label, problems)) is not None:
             lengths[role] = pair
     metric = _check_metric(lengths, grid, what, problems)
     problems.raise_if_any()
@@ -137,6 +133,28 @@ def parse_length(
         {role: unit for role, (_, unit) in lengths.items()},
         metric,
     )
+
+
+def parse_along(
+    length: UserLength, role: Role, grid: Grid, label: str, problems: Problems
+) -> tuple[float, Unit] | None:
+    """A length along one axis and its unit: that of the axis, or "km" along degrees of a sphere.
+
+    Examples
+    --------
+    >>> from xr4dvar.errors import Problems
+    >>> from xr4dvar.labels import find_axes, make_grid
+    >>> from xr4dvar.labels.units import parse_along
+    >>> obs = xr.DataArray(np.zeros(2), dims="x", coords={"x": ("x", [0, 5], {"units": "km"})})
+    >>> parse_along("3000 m", "x", make_grid(obs, find_axes(obs)), "length along 'x'", Problems())
+    (3.0, 'km')
+    """
+    parse = _parse_time if grid[role].units == "day" else _parse_distance
+    pair = parse(length, label, grid, role, problems)
+    if pair is not None and not (math.isfinite(pair[0]) and pair[0] > 0):
+        problems.add(f"{label} is {length!r}", "give a positive, finite length")
+        return None
+    return pair
 
 
 def _complete(

@@ -78,7 +78,7 @@ class Adam:
 
     def init(self, cost: Cost, batch: Batch, x: Tensor | None = None) -> State:
         """Start from an estimate; from zero where there is none."""
-        x = torch.zeros_like(batch.y) if x is None else x
+        x = batch.zeros() if x is None else x
         return State(x, memory=Moments(torch.zeros_like(x), torch.zeros_like(x)))
 
     def step(

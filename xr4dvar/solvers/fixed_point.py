@@ -12,7 +12,7 @@ from xr4dvar.cost.batch import Batch
 from xr4dvar.cost.cost import Cost, ObservationTerm, PriorTerm
 from xr4dvar.errors import InputError
 from xr4dvar.registry import register, shorthand
-from xr4dvar.solvers.loop import State
+from xr4dvar.solvers.loop import State, refuse_operator
 
 __all__ = ["FixedPoint"]
 
@@ -51,20 +51,22 @@ class FixedPoint:
 
     of_states: ClassVar[bool] = True
     minimises: ClassVar[bool] = False
+    takes_operators: ClassVar[bool] = False
 
     def init(self, cost: Cost, batch: Batch, x: Tensor | None = None) -> State:
         """Start from an estimate; from zero where there is none."""
-        return State(torch.zeros_like(batch.y) if x is None else x)
+        return State(batch.zeros() if x is None else x)
 
     def step(
         self, cost: Cost, batch: Batch, state: State, *, differentiable: bool = False
     ) -> State:
         """Apply the prior once, and put the observations in."""
         observation, prior = _terms(cost)
+        refuse_operator(self, batch)
         with torch.set_grad_enabled(differentiable):
             predicted = prior.prior(state.x, batch.context)
             q = batch.weight * prior.variance()
-            x = predicted + q / (q + observation.variance()) * (batch.y - predicted)
+            x = predicted - q / (q + observation.variance()) * batch.misfit(predicted)
         return State(x, state.step + 1)
 
 

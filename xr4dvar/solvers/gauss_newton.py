@@ -65,7 +65,7 @@ class GaussNewton:
 
     def init(self, cost: Cost, batch: Batch, x: Tensor | None = None) -> State:
         """Start from an estimate of all states; from zero where there is none."""
-        x = torch.zeros_like(batch.y) if x is None else x
+        x = batch.zeros() if x is None else x
         with torch.no_grad():
             start = Damping.start(cost(x, batch), self.damping)
         return State(x, memory=start)

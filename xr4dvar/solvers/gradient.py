@@ -80,7 +80,7 @@ class GradientDescent:
 
     def init(self, cost: Cost, batch: Batch, x: Tensor | None = None) -> State:
         """Start from an estimate; from zero where there is none."""
-        return State(torch.zeros_like(batch.y) if x is None else x)
+        return State(batch.zeros() if x is None else x)
 
     def step(
         self, cost: Cost, batch: Batch, state: State, *, differentiable: bool = False
@@ -123,7 +123,7 @@ class LearnedDescent(nn.Module):
 
     def init(self, cost: Cost, batch: Batch, x: Tensor | None = None) -> State:
         """Start from an estimate; from zero where there is none."""
-        return State(torch.zeros_like(batch.y) if x is None else x)
+        return State(batch.zeros() if x is None else x)
 
     def step(
         self, cost: Cost, batch: Batch, state: State, *, differentiable: bool = False

@@ -124,7 +124,7 @@ class LBFGS:
 
     def init(self, cost: Cost, batch: Batch, x: Tensor | None = None) -> State:
         """Start from an estimate; from zero where there is none."""
-        here = Point.at(torch.zeros_like(batch.y) if x is None else x, cost, batch)
+        here = Point.at(batch.zeros() if x is None else x, cost, batch)
         size = dot(here.gradient, here.gradient).sqrt()
         return State(here.x, memory=Memory(here, (), size), converged=size == 0)
 

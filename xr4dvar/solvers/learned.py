@@ -105,7 +105,7 @@ class LearnedSolver(nn.Module):
 
     def init(self, cost: Cost, batch: Batch, x: Tensor | None = None) -> State:
         """Start from an estimate; else from zero, the background of an increment."""
-        return State(torch.zeros_like(batch.y) if x is None else x)
+        return State(batch.zeros() if x is None else x)
 
     def step(
         self, cost: Cost, batch: Batch, state: State, *, differentiable: bool = False
@@ -113,7 +113,8 @@ class LearnedSolver(nn.Module):
         """Take one learned step."""
         gradients = cost.gradients(state.x, batch, differentiable=differentiable)
         seen = [g * _unit(term) for term, g in zip(cost.terms, gradients, strict=True)]
-        image = self.layout.join(*seen, state.x, batch.weight, batch.context)
+        density = batch.weight if batch.density is None else batch.density
+        image = self.layout.join(*seen, state.x, density, batch.context)
         update, memory = self.cell(image, state.memory)
         change, number = self.layout.back(update, state.x), state.step + 1
         if self.log_descent is not None:

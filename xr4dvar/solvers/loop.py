@@ -14,7 +14,7 @@ from xr4dvar.cost.cost import Cost
 from xr4dvar.errors import InputError
 from xr4dvar.solvers.recomputed import recomputed
 
-__all__ = ["Backpropagation", "Solver", "State", "minimise", "refuse_graph"]
+__all__ = ["Backpropagation", "Solver", "State", "minimise", "refuse_graph", "refuse_operator"]
 
 #: What training differentiates through: all steps, the same with less memory, or the last ones.
 Backpropagation: TypeAlias = Literal["full", "checkpointed"] | int
@@ -133,6 +133,13 @@ def refuse_graph(solver: Solver, differentiable: bool) -> None:
     if differentiable:
         what = f"{type(solver).__name__} cannot be differentiated through"
         raise InputError([(what, "use a gradient solver")])
+
+
+def refuse_operator(solver: Solver, batch: Batch) -> None:
+    """Raise `InputError` where a solver that puts observations into the state meets others."""
+    if batch.operator is not None:
+        what = f"{type(solver).__name__} puts observations into the state, and takes no operator"
+        raise InputError([(what, "use another solver, such as LBFGS")])
 
 
 def _detach(state: State) -> State:

@@ -82,7 +82,7 @@ class GaussNewtonCG:
 
     def init(self, cost: Cost, batch: Batch, x: Tensor | None = None) -> State:
         """Start from an estimate; from zero where there is none."""
-        x = torch.zeros_like(batch.y) if x is None else x
+        x = batch.zeros() if x is None else x
         with torch.no_grad():
             start = Damping.start(cost(x, batch), self.damping)
         return State(x, memory=start)

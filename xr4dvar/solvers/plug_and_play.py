@@ -13,9 +13,13 @@ from xr4dvar.cost.batch import Batch
 from xr4dvar.cost.cost import Cost, ObservationTerm
 from xr4dvar.errors import InputError
 from xr4dvar.registry import register, shorthand
+from xr4dvar.solvers.conjugate_gradient import conjugate_gradient
 from xr4dvar.solvers.loop import State
 
 __all__ = ["PlugAndPlay"]
+
+#: Of the best estimate between observations H(x) and a state: what is left, and iterations.
+ACCURACY, ITERATIONS = 1e-6, 100
 
 
 @register
@@ -28,6 +32,9 @@ class PlugAndPlay:
     estimate from both sides, and ``z = Den(x, s)``:
 
     .. math:: x = z + \min(1, n s^2 / R) (y - z), \qquad z \leftarrow \mathrm{Den}(x, s_k)
+
+    With a linear observation operator H the error is R at all levels, and
+    :math:`x = z + s^2 H^T (s^2 H H^T + R)^{-1} (y - H z)` by conjugate gradients.
 
     Parameters
     ----------
@@ -76,7 +83,7 @@ class PlugAndPlay:
 
     def init(self, cost: Cost, batch: Batch, x: Tensor | None = None) -> State:
         """Start from an estimate; from zero where there is none."""
-        return State(torch.zeros_like(batch.y) if x is None else x)
+        return State(batch.zeros() if x is None else x)
 
     def step(
         self, cost: Cost, batch: Batch, state: State, *, differentiable: bool = False
@@ -87,13 +94,25 @@ class PlugAndPlay:
             raise InputError([(what, "give both, or xr4dvar.Denoiser() as the prior")])
         level = self.levels[min(state.step, len(self.levels) - 1)]
         with torch.set_grad_enabled(differentiable):
-            share = (batch.weight * level**2 / _error_variance(cost)).clamp(max=1)
-            x = state.x + share * (batch.y - state.x)
+            x = _best_estimate(state.x, level**2, _error_variance(cost), batch)
             z = self.denoiser(x, torch.as_tensor(level, dtype=x.dtype, device=x.device))
         return State(z, state.step + 1)
 
 
 shorthand("solver", "plug_and_play", PlugAndPlay())
+
+
+def _best_estimate(z: Tensor, variance: float, error: Tensor, batch: Batch) -> Tensor:
+    """The likeliest x between observations and a state z that is off by so much variance."""
+    precision = batch.weight * variance / error
+    operator = batch.operator
+    if operator is None:
+        return z - precision.clamp(max=1) * batch.misfit(z)
+    found = conjugate_gradient(
+        lambda x: x + operator.adjoint(precision * operator(x)),
+        -operator.adjoint(precision * batch.misfit(z)), ACCURACY, ITERATIONS,
+    )  # fmt: skip
+    return z + found
 
 
 def _error_variance(cost: Cost) -> Tensor:

@@ -53,7 +53,7 @@ class Shooting(nn.Module):
 
     def init(self, cost: Cost, batch: Batch, x: Tensor | None = None) -> State:
         """Start from the trajectory of the first state of an estimate, zero if there is none."""
-        x = torch.zeros_like(batch.y) if x is None else x
+        x = batch.zeros() if x is None else x
         with torch.no_grad():
             x = self._run(to_states(x)[:, 0], x)
             return State(x, memory=Damping.start(cost(x, batch), self.damping))

@@ -4,15 +4,42 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from xr4dvar.cost.batch import Batch
+from xr4dvar.cost.batch import Batch, Observes
 
-__all__ = ["mirror", "mirrored"]
+__all__ = ["MirroredOperator", "mirror", "mirrored"]
 
 
 def mirrored(batch: Batch, target: Tensor) -> tuple[Batch, Tensor]:
     """Turn patches, and what their maps should be, into others that are as likely."""
     context = None if batch.context is None else mirror(batch.context)
-    return Batch(mirror(batch.y), mirror(batch.weight, sign=1.0), context), mirror(target)
+    operator = None if batch.operator is None else MirroredOperator(batch.operator)
+    y, weight = mirror(batch.y), mirror(batch.weight, sign=1.0)
+    return Batch(y, weight, context, operator=operator), mirror(target)
+
+
+class MirroredOperator:
+    """A linear operator that observes mirrored fields as it does the others, mirrored too.
+
+    Parameters
+    ----------
+    operator : Observes
+        Of as many samples as it will be given.
+    """
+
+    def __init__(self, operator: Observes):
+        self.operator = operator
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Turn fields back, observe them, and turn the observations."""
+        return mirror(self.operator(mirror(x)))
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        """The transposed operator: a mirror is its own."""
+        return mirror(self.operator.adjoint(mirror(y)))
+
+    def take(self, index: Tensor) -> MirroredOperator:
+        """Not of some: what a sample is mirrored by follows from its place in the batch."""
+        raise NotImplementedError("mirrored batches are solved whole")
 
 
 def mirror(x: Tensor, sign: float = -1.0) -> Tensor:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from xr4dvar.contract.engine import Engine
+from xr4dvar.contract.observing import observed_patches, stacked
 from xr4dvar.contract.patches import Patches
 from xr4dvar.contract.training_data import Block, TrainingData
 from xr4dvar.training.hiding import hide_nothing
 from xr4dvar.types import FloatArray, Role
+
+if TYPE_CHECKING:
+    from xr4dvar.operators.binding import Binder
 
 __all__ = ["PatchSampler", "Sample", "validation_patches", "with_background"]
 
@@ -92,7 +97,7 @@ class PatchSampler:
             box = self.data.train_box(self.block, generator)
             other = self.data.train_box(self.block, generator) if self.redraw else None
             block = self.data.block(box, generator, error_of=other)
-            self._blocks[number] = with_background(block, self.background)
+            self._blocks[number] = with_background(block, self.background, self.data.binder)
             while len(self._blocks) > self.kept:
                 self._blocks.popitem(last=False)
         return self._blocks[number]
@@ -105,7 +110,7 @@ class PatchSampler:
                 role: int(generator.integers(size - min(size, self.patch.get(role, size)) + 1))
                 for role, size in sizes.items()
             }
-            sample = _cut(block, start, self.patch)
+            sample = _cut(block, start, self.patch, self.data.binder)
             share = np.isfinite(sample.patches.y).mean()
             useful = self.data.hide is hide_nothing or np.isfinite(sample.target).any()
             if share >= self.minimum_observed and useful:
@@ -128,26 +133,27 @@ def validation_patches(
     for entry in range(first, min(last, first + MOST_ENTRIES)):
         entries = None if data.validation_entries is None else (entry, entry + 1)
         box = data.box(data.validation, largest, entries=entries)
-        block = with_background(data.block(box, generator), background)
+        block = with_background(data.block(box, generator), background, data.binder)
         starts = {
             role: _starts(size, min(size, patch.get(role, size)), stride.get(role, size))
             for role, size in _sizes(block).items()
         }
         corners = np.stack(np.meshgrid(*starts.values(), indexing="ij"), -1)
         samples += [
-            _cut(block, dict(zip(starts, corner.tolist(), strict=True)), patch)
+            _cut(block, dict(zip(starts, corner.tolist(), strict=True)), patch, data.binder)
             for corner in corners.reshape(-1, len(starts))
         ]
     together = max(1, CELLS_AT_ONCE // samples[0].target.size)
     return [_stack(samples[n : n + together]) for n in range(0, len(samples), together)]
 
 
-def with_background(block: Block, background: Engine | None) -> Block:
+def with_background(block: Block, background: Engine | None, binder: Binder | None = None) -> Block:
     """Add the background method's map of what the block shows."""
     if background is None:
         return block
     coordinates = {role: values[np.newaxis] for role, values in block.coordinates.items()}
-    return block.with_background(background.maps(Patches(block.y[np.newaxis], coordinates))[0])
+    patches = observed_patches(Patches(block.y[np.newaxis], coordinates), binder)
+    return block.with_background(background.maps(patches)[0])
 
 
 def _sizes(block: Block) -> dict[Role, int]:
@@ -158,7 +164,9 @@ def _starts(size: int, patch: int, stride: int) -> list[int]:
     return sorted({*range(0, size - patch + 1, stride), size - patch})
 
 
-def _cut(block: Block, start: dict[Role, int], patch: dict[Role, int]) -> Sample:
+def _cut(
+    block: Block, start: dict[Role, int], patch: dict[Role, int], binder: Binder | None
+) -> Sample:
     slices = {
         role: slice(first, first + patch.get(role, len(block.coordinates[role])))
         for role, first in start.items()
@@ -167,7 +175,7 @@ def _cut(block: Block, start: dict[Role, int], patch: dict[Role, int]) -> Sample
     background = None if block.background is None else block.background[index][np.newaxis]
     coordinates = {role: block.coordinates[role][part][np.newaxis] for role, part in slices.items()}
     patches = Patches(block.y[index][np.newaxis], coordinates, background)
-    return Sample(patches, block.target[index][np.newaxis])
+    return Sample(observed_patches(patches, binder), block.target[index][np.newaxis])
 
 
 def _stack(samples: list[Sample]) -> Sample:
@@ -181,4 +189,7 @@ def _stack(samples: list[Sample]) -> Sample:
     }
     y = np.concatenate([s.patches.y for s in samples])
     target = np.concatenate([s.target for s in samples])
-    return Sample(Patches(y, coordinates, background), target)
+    operator = None
+    if first.operator is not None:
+        operator = stacked([s.patches.operator for s in samples])
+    return Sample(Patches(y, coordinates, background, operator=operator), target)

@@ -35,6 +35,7 @@ __all__ = [
     "check_labelled",
     "check_names_of_axes",
     "check_numbers",
+    "grid_signature",
     "is_dask",
     "read_inputs",
 ]
@@ -52,12 +53,16 @@ class Inputs:
         numpy or dask, one a variable.
     domain : array of bool, optional
         Cells that are wanted; the fields are NaN elsewhere.
+    observed : Grid, optional
+        The grid of the observations, where it is another one: `fields` hold each of them in the
+        cell that stands for it.
     """
 
     grid: Grid
     names: list[str]
     fields: list[Any]
     domain: Any | None = None
+    observed: Grid | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -78,6 +83,7 @@ def read_inputs(
     dims: DimsMapping | None,
     periodic: Iterable[str],
     problems: Problems | None = None,
+    observed: Grid | None = None,
 ) -> tuple[Inputs, dict[str, list[Any]]]:
     """Check the labels of the observations and of all that goes with them.
 
@@ -89,6 +95,9 @@ def read_inputs(
         Target, error variance, ...: on the grid of `obs`.
     problems : Problems, optional
         What was found wrong before; raised together with what is found here, if anything is.
+    observed : Grid, optional
+        The grid of the observations, where `obs` holds each in the cell that stands for it: that
+        may lie outside of `mask`.
 
     Returns
     -------
@@ -127,10 +136,20 @@ def read_inputs(
         raise InputError(problems.found)
     domain = None if mask is None else domain_field(mask, obs, grid)
     names = [name for name, _ in fields["obs"]]
+    elsewhere = ("obs", "error_variance") if observed is not None else ()
     numbers = {
-        what: [_within(domain, field) for _, field in pairs] for what, pairs in fields.items()
+        what: [field if what in elsewhere else _within(domain, field) for _, field in pairs]
+        for what, pairs in fields.items()
     }
-    return Inputs(grid, names, numbers.pop("obs"), domain), numbers
+    return Inputs(grid, names, numbers.pop("obs"), domain, observed), numbers
+
+
+def grid_signature(inputs: Inputs) -> dict[str, Any]:
+    """`Grid.signature`, with that of the observations under ``"observed"`` where it is another."""
+    signature = inputs.grid.signature()
+    if inputs.observed is not None:
+        signature["observed"] = inputs.observed.signature()
+    return signature
 
 
 def check_numbers(inputs: Inputs, problems: Problems, *, empty: bool = False) -> None:

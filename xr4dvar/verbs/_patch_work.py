@@ -6,17 +6,21 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
 from xr4dvar.contract.engine import engine_for
+from xr4dvar.contract.observing import binder_of, observed_patches
 from xr4dvar.errors import InputError, LostPatches, Problems
 from xr4dvar.labels import Grid, Summary
 from xr4dvar.methods import Patches, TakesMoments, closing, knows_states
 from xr4dvar.model import Model
 from xr4dvar.types import ROLES, FloatArray, IntArray, Role
 from xr4dvar.verbs._perturbation import check_variance
+
+if TYPE_CHECKING:
+    from xr4dvar.operators.binding import Binder
 
 __all__ = ["Content", "Output", "PatchWork", "completed_model", "engine_of", "is_open"]
 
@@ -56,6 +60,10 @@ class PatchWork:
     output : Output
         What comes out: maps, maps and then their errors, or members one after the other.
     device : str
+    observed : Grid, optional
+        The grid of the observations, where it is another one.
+    cut : bool
+        Whether maps are missing outside of the domain.
     """
 
     model: Model
@@ -64,6 +72,8 @@ class PatchWork:
     contents: tuple[Content, ...]
     output: Output
     device: str
+    observed: Grid | None = None
+    cut: bool = True
 
     @property
     def is_open(self) -> bool:
@@ -86,7 +96,7 @@ class PatchWork:
         with self.naming(origins):
             result = np.concatenate(self._solve(given), axis=1)
         result = np.ascontiguousarray(result).reshape(-1, self.n_out, *patches[0].shape[1:])
-        if "domain" in self.contents:
+        if self.cut and "domain" in self.contents:
             result = np.where(patches[-1][:, np.newaxis], result, np.nan)
         return result
 
@@ -108,9 +118,21 @@ class PatchWork:
             for v, name in enumerate(self.model.variables):
                 check_variance(variance[:, v], y[:, v], name)
         closed = {role: self.grid[role].size for role in closing(self.grid)}
-        return Patches(
+        given = Patches(
             y, self._coordinates(origins), fields.get("background"), variance, origins, closed
         )
+        domain = fields.get("domain")
+        inside = None if domain is None else domain[:, 0].astype(bool)
+        return observed_patches(given, self._binder(), inside)
+
+    def _binder(self) -> Binder | None:
+        """What binds the operator of the model, made once a process."""
+        key = self.__dask_tokenize__()
+        if key not in _BINDERS:
+            if len(_BINDERS) > 8:
+                _BINDERS.clear()
+            _BINDERS[key] = binder_of(self.model.method, self.grid, self.observed)
+        return _BINDERS[key]
 
     @contextmanager
     def naming(self, origins: IntArray) -> Iterator[None]:
@@ -183,8 +205,9 @@ class PatchWork:
         return positions
 
     def __dask_tokenize__(self) -> tuple[Any, ...]:
-        axes = [(role, self.grid[role].values.tobytes()) for role in self.grid.roles]
-        how = self.count, self.contents, self.output, self.device
+        grids = [grid for grid in (self.grid, self.observed) if grid is not None]
+        axes = tuple((role, grid[role].values.tobytes()) for grid in grids for role in grid.roles)
+        how = self.count, self.contents, self.output, self.device, self.cut
         return type(self).__qualname__, self.model.digest, axes, how
 
 
@@ -215,6 +238,7 @@ def completed_model(model: Model, summaries: Sequence[Summary]) -> Model:
     return replace(model, parameters=method.completed(model.parameters, moments))
 
 
+_BINDERS: dict[Any, Binder | None] = {}
 _ENGINES: dict[tuple[str, str], Any] = {}
 
 

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 
 from xr4dvar.contract.engine import can
+from xr4dvar.contract.observing import operator_of
 from xr4dvar.labels import summarise, summarise_lazily
 from xr4dvar.model import Model
+from xr4dvar.operators.operator import is_mask
 from xr4dvar.options import OPTIONS
 from xr4dvar.progress import progress_bar, wanted
 from xr4dvar.tiling import Plan, Windows, run_dask, run_eager
@@ -32,6 +34,7 @@ class Run:
     batch_size: int | None
     device: str
     progress: bool | None
+    cut: bool = True
 
     def solve(self, model: Model, error_variance: Sequence[Any], output: Output) -> list[Any]:
         """Complete all fields, those of the background method first."""
@@ -58,8 +61,9 @@ class Run:
         }
         contents = tuple(content for content, fields in given.items() if len(fields))
         work = PatchWork(
-            model, self.inputs.grid, len(self.inputs.names), contents, output, self.device
-        )
+            model, self.inputs.grid, len(self.inputs.names), contents, output, self.device,
+            self.inputs.observed, self.cut,
+        )  # fmt: skip
         return work, [field for fields in given.values() for field in fields]
 
     def background(self, model: Model, error_variance: Sequence[Any]) -> list[Any]:
@@ -67,6 +71,8 @@ class Run:
         if model.background is None:
             return []
         inner = replace(self, inputs=replace(self.inputs, domain=None))
+        if not is_mask(operator_of(model.background.method)):  # what it observes ends at the coast
+            inner = replace(self, cut=False)
         return inner.solve(model.background, error_variance, Output())
 
     def _members(self, model: Model, error_variance: Sequence[Any], output: Output) -> list[Any]:

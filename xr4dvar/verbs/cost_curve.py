@@ -9,14 +9,17 @@ import numpy as np
 import xarray as xr
 
 from xr4dvar.contract.engine import can
+from xr4dvar.contract.observing import operator_of
 from xr4dvar.errors import Problems
 from xr4dvar.labels import without_companions
 from xr4dvar.methods import Curves, Method
 from xr4dvar.model import Model
+from xr4dvar.operators.operator import is_mask
 from xr4dvar.options import OPTIONS
 from xr4dvar.types import DimsMapping, FloatArray, Labelled
 from xr4dvar.verbs._inputs import Inputs, as_variances, check_device, check_numbers, read_inputs
 from xr4dvar.verbs._patch_work import Output, PatchWork, engine_of
+from xr4dvar.verbs._placing import on_grid
 from xr4dvar.verbs._run import BATCH_CELLS, Run, make_plan
 from xr4dvar.verbs.reconstruct import (
     as_model,
@@ -41,6 +44,7 @@ def cost_curve(
     obs: Labelled,
     model: Model | Method,
     *,
+    grid: Labelled | None = None,
     mask: xr.DataArray | None = None,
     error_variance: Labelled | float | None = None,
     dims: DimsMapping | None = None,
@@ -56,7 +60,7 @@ def cost_curve(
 
     Parameters
     ----------
-    obs, model, mask, error_variance, dims, periodic, device
+    obs, model, grid, mask, error_variance, dims, periodic, device
         See `reconstruct`.
 
     Returns
@@ -89,15 +93,16 @@ def cost_curve(
     """
     obs, _ = without_companions(obs)
     problems = Problems()
+    method = model.method if isinstance(model, Model) else model
     variance = as_variances(error_variance, obs, problems)
-    inputs, extra = read_inputs(
-        obs,
-        {"error_variance": variance},
-        mask=mask,
-        dims=dims,
-        periodic=periodic,
+    obs, variance, observed = on_grid(
+        obs, method, grid, error_variance=variance, dims=dims, periodic=periodic,
         problems=problems,
-    )
+    )  # fmt: skip
+    inputs, extra = read_inputs(
+        obs, {"error_variance": variance}, mask=mask, dims=dims, periodic=periodic,
+        problems=problems, observed=observed,
+    )  # fmt: skip
     device = OPTIONS["device"] if device is None else device
     check_device(device, problems)
     check_numbers(inputs, problems, empty=can_be_empty(model))
@@ -107,7 +112,9 @@ def cost_curve(
             check_takes_error_variance(model, problems)
         _check(obs, model, inputs, problems)
     problems.raise_if_any()
-    run = Run(replace(inputs, domain=None), None, device, progress=False)
+    if is_mask(operator_of(model.method)):  # else land is part of what is observed
+        inputs = replace(inputs, domain=None)
+    run = Run(inputs, None, device, progress=False)
     work, fields = run.prepared(model, extra.get("error_variance", []), Output())
     curves = _curves(work, [np.asarray(field) for field in fields])
     call = f"cost_curve(obs, {type(model.method).__name__})"

@@ -18,6 +18,7 @@ from xr4dvar.arguments import (
     check_share,
     shown,
 )
+from xr4dvar.contract.observing import binder_of
 from xr4dvar.contract.training_data import TrainingData
 from xr4dvar.errors import Problems
 from xr4dvar.labels import (
@@ -35,9 +36,10 @@ from xr4dvar.options import OPTIONS
 from xr4dvar.progress import wanted
 from xr4dvar.training.hiding import HiddenShape, Hide, hider
 from xr4dvar.types import DimsMapping, Labelled
-from xr4dvar.verbs._inputs import Inputs, check_device, is_dask, read_inputs
+from xr4dvar.verbs._inputs import Inputs, check_device, grid_signature, is_dask, read_inputs
 from xr4dvar.verbs._patch_work import engine_of
 from xr4dvar.verbs._periods import Period, find_periods, hold_entries
+from xr4dvar.verbs._placing import on_grid
 
 __all__ = ["fit"]
 
@@ -75,7 +77,8 @@ def fit(
     method : Method
         What to fit, such as `FourDVarNet` or `OptimalInterpolation`.
     target : DataArray or Dataset, optional
-        The truth on the same grid, where it is known (NaN elsewhere). Not given: the method
+        The truth on the same grid, where it is known (NaN elsewhere); on a finer one where the
+        method's operator observes a coarser (`operators.BlockMean`). Not given: the method
         learns from the gappy data alone; a share of the observed cells is hidden from
         it and is what its maps are held against.
     validation : slice or float
@@ -140,9 +143,13 @@ def fit(
     check_choice("hidden_shape", hidden_shape, get_args(HiddenShape), problems)
     is_method = check_method("method", method, problems)
     _check_options(options, is_method and _learns(method), problems)
-    inputs, extra = read_inputs(
-        obs, {"target": target}, mask=mask, dims=dims, periodic=periodic, problems=problems
+    obs, _, observed = on_grid(
+        obs, method, target, dims=dims, periodic=periodic, problems=problems, name="target"
     )
+    inputs, extra = read_inputs(
+        obs, {"target": target}, mask=mask, dims=dims, periodic=periodic, problems=problems,
+        observed=observed,
+    )  # fmt: skip
     if target is not None:
         check_same_units(obs, "target", target, problems)
     least = 1
@@ -157,13 +164,14 @@ def fit(
     fields = _loaded([*inputs.fields, *extra.get("target", [])])
     periods = {"training": train} | ({"validation": held_out} if _learns(method) else {})
     normalisation = _normalisation(inputs, fields, periods)
-    data = _gather(inputs, fields, normalisation, (train, held_out), validation, hide)
-    return _fit(method, data, options, variables_signature(obs))
+    data = _gather(inputs, fields, method, normalisation, (train, held_out), validation, hide)
+    return _fit(method, data, options, variables_signature(obs), grid_signature(inputs))
 
 
 def _gather(
     inputs: Inputs,
     fields: list[Any],
+    method: Method,
     normalisation: Normalisation,
     periods: tuple[Period, Period],
     validation: slice | float,
@@ -187,21 +195,26 @@ def _gather(
         hide=hide,
         train_entries=entries and entries[0],
         validation_entries=entries and entries[1],
+        binder=binder_of(method, inputs.grid, inputs.observed, inputs.domain),
     )
 
 
 def _fit(
-    method: Method, data: TrainingData, options: FitOptions, variables: dict[str, str]
+    method: Method,
+    data: TrainingData,
+    options: FitOptions,
+    variables: dict[str, str],
+    grid: dict[str, Any],
 ) -> Model:
     """Fit the background first, then the method on top of it."""
     background = None
     if method.background is not None:
-        background = _fit(method.background, data, options, variables)
+        background = _fit(method.background, data, options, variables, grid)
     engine = None
     if background is not None:
         engine = engine_of(background, options.device)
     parameters: Parameters = method.fit(data, options, engine)
-    return Model(method, parameters, variables, data.grid.signature(), options.seed, background)
+    return Model(method, parameters, variables, grid, options.seed, background)
 
 
 def _check_options(options: FitOptions, learns: bool, problems: Problems) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from xr4dvar.arguments import check_count
+from xr4dvar.contract.observing import operator_of
 from xr4dvar.errors import InputError, Problems
 from xr4dvar.labels import Grid, put_back, without_companions
 from xr4dvar.labels.later_times import later_times
@@ -78,6 +79,11 @@ def forecast(
     obs, companions = without_companions(obs)
     problems = Problems()
     check_count("steps", steps, problems)
+    method = model.method if isinstance(model, Model) else model
+    if operator_of(method).other_grid:
+        what = "a forecast is on the grid of obs, and the operator observes another one"
+        problems.add(what, "add later times to both: reconstruct(longer_obs, model, grid=...)")
+        problems.raise_if_any()
     variances = as_variances(error_variance, obs, problems)
     # the mask is checked by `reconstruct`, on the longer axis
     inputs, _ = read_inputs(

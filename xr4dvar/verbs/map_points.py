@@ -11,6 +11,7 @@ import xarray as xr
 
 from xr4dvar.arguments import check_flag
 from xr4dvar.contract.engine import can
+from xr4dvar.contract.observing import operator_of
 from xr4dvar.errors import InputError, Problems
 from xr4dvar.labels import (
     Grid,
@@ -31,6 +32,7 @@ from xr4dvar.labels import (
 )
 from xr4dvar.methods import Method, Points, check_method
 from xr4dvar.model import Model
+from xr4dvar.operators.operator import is_mask
 from xr4dvar.types import ROLES, DimsMapping, FloatArray, Labelled
 from xr4dvar.verbs._inputs import Inputs, as_variances, check_labelled, check_names_of_axes
 from xr4dvar.verbs._patch_work import completed_model, engine_of
@@ -145,6 +147,9 @@ def _as_model(obs: Labelled, model: Model | Method, grid: Grid, problems: Proble
         _check_same(obs, model, grid, problems)
     elif not check_method("model", model, problems):
         problems.raise_if_any()
+    if not is_mask(operator_of(method)):
+        what = f"points are of the field itself, the method has {type(operator_of(method)).__name__}"
+        problems.add(what, "leave operator= out")
     if not can(method, "points"):
         what = f"{type(method).__name__} works on grids, not on points"
         fix = "use OptimalInterpolation, or average the points to a grid and call reconstruct"

@@ -17,6 +17,7 @@ from xr4dvar.tiling import Advice, Tiling, tiles
 from xr4dvar.types import DimsMapping, Labelled
 from xr4dvar.verbs._inputs import Inputs, is_dask, read_inputs
 from xr4dvar.verbs._patch_work import is_open
+from xr4dvar.verbs._placing import on_grid
 from xr4dvar.verbs._run import BATCH_CELLS, make_plan
 from xr4dvar.verbs.reconstruct import as_model, check_error
 
@@ -105,6 +106,7 @@ def plan(
     obs: Labelled,
     model: Model | Method,
     *,
+    grid: Labelled | None = None,
     error: bool = False,
     dims: DimsMapping | None = None,
     periodic: Iterable[str] = (),
@@ -113,7 +115,7 @@ def plan(
 
     Parameters
     ----------
-    obs, model, error, dims, periodic
+    obs, model, grid, error, dims, periodic
         See `reconstruct`.
 
     Returns
@@ -128,9 +130,13 @@ def plan(
     1
     """
     obs, _ = without_companions(obs)
-    inputs, _ = read_inputs(obs, {}, mask=None, dims=dims, periodic=periodic)
-    fitted = as_model(obs, model, inputs)
     problems = Problems()
+    method = model.method if isinstance(model, Model) else model
+    obs, _, observed = on_grid(obs, method, grid, dims=dims, periodic=periodic, problems=problems)
+    inputs, _ = read_inputs(
+        obs, {}, mask=None, dims=dims, periodic=periodic, problems=problems, observed=observed
+    )
+    fitted = as_model(obs, model, inputs)
     check_flag("error", error, problems)
     if error is True:
         check_error(obs, model, problems)

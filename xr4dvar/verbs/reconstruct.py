@@ -33,11 +33,13 @@ from xr4dvar.verbs._inputs import (
     as_variances,
     check_device,
     check_numbers,
+    grid_signature,
     is_dask,
     read_inputs,
 )
 from xr4dvar.verbs._patch_work import Output
 from xr4dvar.verbs._perturbation import VARIANCE, observation_variance
+from xr4dvar.verbs._placing import on_grid
 from xr4dvar.verbs._run import Run, takes_error_variance
 
 __all__ = [
@@ -55,6 +57,7 @@ def reconstruct(
     obs: Labelled,
     model: Model | Method,
     *,
+    grid: Labelled | None = None,
     mask: xr.DataArray | None = None,
     error_variance: Labelled | float | None = None,
     error: bool = False,
@@ -79,9 +82,13 @@ def reconstruct(
     model : Model or Method
         What `fit` returned, or a method that needs no fit, such as
         ``OptimalInterpolation(length=...)``.
+    grid : DataArray or Dataset, optional
+        The grid of the maps, where the method's operator observes another one
+        (`operators.BlockMean`): dimensions and coordinates; its data are not looked at.
     mask : DataArray of bool, optional
         True for cells that are wanted (sea), on some or all dimensions of `obs`; what was
-        observed at the others is not used, and they are missing in the result.
+        observed at the others is not used, and they are missing in the result. With `grid` it is
+        on that.
     error_variance : float, DataArray or Dataset, optional
         Variance of each observation's error, in the data's units squared (other known units are
         refused): one number for all, or on the grid of `obs`; for methods that weigh observations
@@ -111,7 +118,8 @@ def reconstruct(
     Returns
     -------
     DataArray or Dataset
-        Dimensions, order, coordinates, attributes, float type and chunks of `obs`; CF ``history``
+        Dimensions, order, coordinates, attributes, float type and chunks of `obs` (with `grid`
+        its coordinates, and chunks that follow from those of `obs`); CF ``history``
         and ``xr4dvar_*`` attributes say how it was made. With ``error=True`` a Dataset, in which
         the error of a map ``ssh`` is ``ssh_error``, in the same units; where patches overlap it
         is blended as the maps are.
@@ -138,15 +146,16 @@ def reconstruct(
     check_progress(progress, problems)
     if isinstance(model, Model):
         obs = in_order(obs, model.variables)
+    method = model.method if isinstance(model, Model) else model
     variances = as_variances(error_variance, obs, problems)
-    inputs, extra = read_inputs(
-        obs,
-        {"error_variance": variances},
-        mask=mask,
-        dims=dims,
-        periodic=periodic,
+    obs, variances, observed = on_grid(
+        obs, method, grid, error_variance=variances, dims=dims, periodic=periodic,
         problems=problems,
-    )
+    )  # fmt: skip
+    inputs, extra = read_inputs(
+        obs, {"error_variance": variances}, mask=mask, dims=dims, periodic=periodic,
+        problems=problems, observed=observed,
+    )  # fmt: skip
     device = OPTIONS["device"] if device is None else device
     check_device(device, problems, here=not is_dask(inputs.fields))
     check_numbers(inputs, problems, empty=can_be_empty(model))
@@ -179,6 +188,8 @@ def as_model(obs: Labelled, model: Model | Method, inputs: Inputs) -> Model:
     if isinstance(model, Model):
         check_same_variables(model.variables, obs, problems)
         check_same_grid(model.grid, inputs.grid, problems)
+        if inputs.observed is not None and "observed" in model.grid:
+            check_same_grid(model.grid["observed"], inputs.observed, problems)
         if not problems.found:  # the patch is told by the axes that they share
             _check_patch(model, inputs.grid, problems)
             check_model_periods(model, inputs.grid, problems)
@@ -200,7 +211,7 @@ def as_model(obs: Labelled, model: Model | Method, inputs: Inputs) -> Model:
     check_periods(model, inputs.grid, problems, parameters)
     problems.raise_if_any()
     background = None if model.background is None else as_model(obs, model.background, inputs)
-    variables, grid = variables_signature(obs), inputs.grid.signature()
+    variables, grid = variables_signature(obs), grid_signature(inputs)
     return Model(model, parameters, variables, grid, background=background)
 
 

@@ -106,7 +106,7 @@ class Assimilation:
     def batch(self, patches: Patches) -> Batch:
         """Observations of windows, from the start of the spin-up on."""
         batch = _batch(patches, self.error, self.place)
-        if self.method.background_state is None:
+        if self.method.background_state is None and batch.operator is None:
             self._check_climate(batch)
         before = (*[0] * 4, self.method.spin_up_times, 0)
         return replace(batch, y=pad(batch.y, before), weight=pad(batch.weight, before))
@@ -269,11 +269,12 @@ def _loose(
 def _batch(patches: Patches, error: CovarianceMatrix, place: torch.device) -> Batch:
     """Observations; where their variances are given one by one, those set the weights."""
     batch = Batch.from_gappy(torch.as_tensor(patches.y, dtype=torch.float64, device=place))
+    batch = replace(batch, operator=patches.operator)
     if patches.error_variance is None:
         return batch
     own = torch.as_tensor(patches.error_variance, dtype=torch.float64, device=place)
     general = from_states(error.matrix().diagonal().expand(1, own.shape[2], -1), own[:1])
-    return Batch(batch.y, torch.where(batch.weight > 0, general / own, 0.0))
+    return replace(batch, weight=torch.where(batch.weight > 0, general / own, 0.0))
 
 
 def best(x: Tensor, evidence: Tensor) -> Tensor:

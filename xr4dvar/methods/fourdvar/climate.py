@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from xr4dvar.cost.batch import Batch
-from xr4dvar.cost.chain import to_states
+from xr4dvar.cost.chain import from_states, to_states
 from xr4dvar.covariance.matrix import CovarianceMatrix
 from xr4dvar.dynamics.climate import Climate
 from xr4dvar.errors import InputError
@@ -35,11 +35,16 @@ def closest(climate: Climate, batch: Batch, count: int) -> Tensor:
     Tensor, shape (B, count, T, n)
     """
     # less a constant first: the squares of large numbers have no digits left for the misfit
-    y, weight = to_states(batch.y) - climate.mean, to_states(batch.weight)
-    runs = climate.runs(y.shape[1])
+    runs = climate.runs(batch.y.shape[2])
+    observed, mean = runs, climate.mean
+    if batch.operator is not None:  # the same one of all windows
+        one = batch.operator.take(torch.zeros(len(runs), dtype=torch.long))
+        observed = to_states(one(from_states(runs, batch.y)))
+        mean = observed.mean((0, 1))
+    y, weight = to_states(batch.y) - mean, to_states(batch.weight)
     count = min(count, len(runs))
     seen = (weight > 0).flatten(1).any(0)  # of windows that are seen alike, few columns are needed
-    flat = (runs - climate.mean).flatten(1)[:, seen]
+    flat = (observed - mean).flatten(1)[:, seen]
     y, weight = y.flatten(1)[:, seen], weight.flatten(1)[:, seen]
     # |y - r|^2 = |y|^2 - 2 y r + |r|^2, and the first part is the same for all
     misfit = weight @ (flat**2).T - 2 * (weight * y) @ flat.T

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -11,12 +11,16 @@ import numpy as np
 from xr4dvar.arguments import as_numbers, check_count, check_flag, shown
 from xr4dvar.contract.engine import Engine
 from xr4dvar.contract.method import FitOptions, Parameters, Window
+from xr4dvar.contract.observing import check_method_operator
 from xr4dvar.contract.states import check_chain, components, spacing_of
 from xr4dvar.contract.training_data import TrainingData
 from xr4dvar.dynamics.learned import learns
 from xr4dvar.dynamics.model import Dynamics, is_dynamics
 from xr4dvar.errors import Problems
 from xr4dvar.labels import Grid
+from xr4dvar.operators.mask import Mask
+from xr4dvar.operators.operator import Operator, is_mask
+from xr4dvar.operators.own import joins_times
 from xr4dvar.registry import register
 from xr4dvar.renaming import renamed
 from xr4dvar.types import Role, Variances
@@ -85,6 +89,9 @@ class FourDVar:
         the mean of the climate.
     background_error_variance : float, sequence of float or matrix, optional
         B: variance of the errors of b, given with it. Default: the covariance of the climate.
+    operator : Operator
+        H of the observations (`xr4dvar.operators`), of the state of each time by itself; it need
+        not be linear. Default: the state itself.
 
     Notes
     -----
@@ -118,6 +125,7 @@ class FourDVar:
     estimate_variances: bool = False
     background_state: Sequence[float] | None = None
     background_error_variance: Variances | None = None
+    operator: Operator = field(default_factory=Mask)
 
     background: ClassVar[None] = None
     knows_states: ClassVar[bool] = True
@@ -160,7 +168,24 @@ class FourDVar:
                     with problems.collect():
                         CovarianceMatrix(value, size, name)
             self._check_background(size, problems)
+            self._check_operator(grid, names, problems)
         problems.raise_if_any()
+
+    def _check_operator(self, grid: Grid, names: Sequence[str], problems: Problems) -> None:
+        usable = check_method_operator(self, grid, names, problems)
+        if not usable or is_mask(self.operator):
+            return
+        kind = type(self.operator).__name__
+        if joins_times(self.operator, grid, names):
+            what = f"{kind} joins times, and FourDVar observes the state of each time by itself"
+            problems.add(what, "leave time out of it, or use Variational(model, R, Q)")
+        for found, name in (
+            (learns(self.dynamics), "dynamics that are learned"),
+            (self.estimate_variances, "estimate_variances"),
+        ):
+            if found:
+                what = f"FourDVar does not take {name} together with an operator ({kind})"
+                problems.add(what, "leave one of the two out")
 
     def _check_background(self, size: int, problems: Problems) -> None:
         state, variance = self.background_state, self.background_error_variance

@@ -18,10 +18,12 @@ from xr4dvar.arguments import (
 )
 from xr4dvar.contract.layouts import default_patch, goes_round, layout_grid
 from xr4dvar.contract.method import check_method
+from xr4dvar.contract.observing import check_method_operator
 from xr4dvar.contract.states import check_chain, components
 from xr4dvar.dynamics.model import is_dynamics
 from xr4dvar.errors import Problems
 from xr4dvar.labels import Grid, by_role
+from xr4dvar.operators.operator import is_mask
 from xr4dvar.priors.static import is_module_prior
 from xr4dvar.solvers.words import is_solver
 from xr4dvar.training_options import Training
@@ -67,7 +69,24 @@ def check_fourdvarnet(method: FourDVarNet, grid: Grid, names: Sequence[str]) -> 
     else:
         problems.add(f"training is {shown(training)}", "give xr4dvar.Training(...)")
     _check_background(method, grid, names, problems)
+    _check_operator(method, grid, names, problems)
     problems.raise_if_any()
+
+
+def _check_operator(
+    method: FourDVarNet, grid: Grid, names: Sequence[str], problems: Problems
+) -> None:
+    usable = check_method_operator(method, grid, names, problems)
+    if not usable or is_mask(method.operator):
+        return
+    kind = type(method.operator).__name__
+    solver = method.solver_part
+    if is_word(method.solver, "fixed_point") or not getattr(solver, "takes_operators", True):
+        what = f"a fixed point puts observations into the state, and takes no operator ({kind})"
+        problems.add(what, "use another solver, such as 'unet'")
+    if method.mirror is True and not method.operator.linear:
+        what = f"mirror=True changes the sign of fields, and {kind} is not known to be linear"
+        problems.add(what, "leave mirror out, or use operators.Linear")
 
 
 def _check_background(

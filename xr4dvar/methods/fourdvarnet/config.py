@@ -10,11 +10,14 @@ from xr4dvar.arguments import as_tuple
 from xr4dvar.contract.engine import Engine
 from xr4dvar.contract.layouts import check_circle, default_patch, layout_grid
 from xr4dvar.contract.method import FitOptions, Method, Parameters, Window
+from xr4dvar.contract.observing import with_operator
 from xr4dvar.contract.training_data import TrainingData
 from xr4dvar.dynamics.model import Dynamics
 from xr4dvar.labels import Grid, by_role
 from xr4dvar.methods.fourdvarnet.checks import LOSSES, PriorName, SolverName, check_fourdvarnet
 from xr4dvar.methods.oi.config import OptimalInterpolation
+from xr4dvar.operators.mask import Mask
+from xr4dvar.operators.operator import Operator
 from xr4dvar.priors.static import ModulePrior
 from xr4dvar.registry import register
 from xr4dvar.renaming import renamed
@@ -33,7 +36,7 @@ __all__ = ["FourDVarNet"]
 class FourDVarNet:
     r"""4DVarNet: minimise a variational cost with a learned prior by a learned solver.
 
-    .. math:: U(x) = \tfrac12\sum_{\text{observed}} \frac{(y - x)^2}{R}
+    .. math:: U(x) = \tfrac12\sum_{\text{observed}} \frac{(y - H(x))^2}{R}
                    + \tfrac12\sum_{\text{cells}} \frac{(x - \Phi(x))^2}{Q}, \quad
               x \leftarrow x - \text{solver}(\nabla U, x)
 
@@ -108,6 +111,9 @@ class FourDVarNet:
         Also learn from fields mirrored north to south with their sign changed, and east to west
         with time reversed. Both are symmetries of inviscid quasi-geostrophic flow, on the beta
         plane too. For sea surface height, not for tracers.
+    operator : Operator
+        H of the observations (`xr4dvar.operators`), also of the background where that takes one.
+        Default: the field itself.
     training : Training
         How long and how fast to learn.
 
@@ -140,8 +146,10 @@ class FourDVarNet:
     redraw: bool = True
     mirror: bool = False
     training: Training = field(default_factory=Training)
+    operator: Operator = field(default_factory=Mask)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "background", with_operator(self.background, self.operator))
         object.__setattr__(self, "widths", as_tuple(self.widths))
 
     @property

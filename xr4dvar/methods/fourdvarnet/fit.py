@@ -73,7 +73,8 @@ def fit_fourdvarnet(
     architecture, units = _design(method, data, sampler, patch, options.seed)
     network = _make_network(architecture, method, units, options.seed)
     _start_prior(network, method.prior, data, options.seed)
-    objective = Objective(units, method.loss_weights, method.mirror)
+    observed = data.binder is not None and not data.supervised
+    objective = Objective(units, method.loss_weights, method.mirror, observed)
     stride = {role: max(1, size // 2) for role, size in patch.items()}
     held_out = validation_patches(data, background, patch, stride, options.seed, block)
     weights, history = train(
@@ -216,7 +217,7 @@ class NetworkEngine:
         """Map patches."""
         with one_at_a_time(self.place):
             batch = self.units.batch(patches, self.place)
-            increment, _ = self.network(batch.y, batch.weight, batch.context)
+            increment, _ = self.network(batch.y, batch.weight, batch.context, batch.operator)
             return self.units.analysis(increment, patches)
 
 

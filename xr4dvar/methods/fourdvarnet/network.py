@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from xr4dvar.cost.batch import Batch, coarsen, interpolate
+from xr4dvar.cost.batch import Batch, coarse_state, interpolate
 from xr4dvar.cost.cost import Cost, ObservationTerm, PriorTerm, Variance
 from xr4dvar.dynamics.model import Dynamics, flow_of
 from xr4dvar.networks.layout import Layout, LayoutGrid
@@ -117,10 +117,12 @@ class FourDVarNetwork(nn.Module):
         if not architecture.shared:
             self.solver = EachStep([make() for _ in range(architecture.iterations)])
 
-    def forward(self, y: Tensor, weight: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, y: Tensor, weight: Tensor, context: Tensor | None, operator: Any = None
+    ) -> tuple[Tensor, Tensor]:
         """Give the increment, and the state on the grid where it was solved.
 
-        The arguments are those of `Batch`; plain tensors, for Lightning Fabric takes no other.
+        The arguments are those of `Batch`; no dataclass, for Lightning Fabric takes those apart.
 
         Returns
         -------
@@ -131,13 +133,17 @@ class FourDVarNetwork(nn.Module):
         state: State = minimise(
             self.cost,
             self.solver,
-            coarsen(Batch(y, weight, context), factor),
+            self.coarse(Batch(y, weight, context, operator=operator)),
             self.architecture.iterations,
             differentiable=self.training,
             backpropagation=self.architecture.backpropagation,
         )
         fine = interpolate(state.x, factor, (y.shape[-2], y.shape[-1]), self.architecture.wraps)
         return fine, state.x
+
+    def coarse(self, batch: Batch) -> Batch:
+        """Observations of the state on the grid where it is solved."""
+        return coarse_state(batch, self.architecture.coarsen, self.architecture.wraps)
 
     @property
     def prior(self) -> nn.Module | None:

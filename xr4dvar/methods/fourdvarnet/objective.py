@@ -27,30 +27,32 @@ ANNEALED = 0.5
 class Objective:
     """The training loss and the validation score."""
 
-    def __init__(self, units: Units, weights: Mapping[str, float], mirror: bool):
+    def __init__(
+        self, units: Units, weights: Mapping[str, float], mirror: bool, observed: bool = False
+    ):
         self.units = units
         self.weights = weights
         self.mirror = mirror
+        self.observed = observed  # targets are observations that were hidden, of an operator
 
     def loss(self, network: nn.Module, sample: Sample) -> tuple[Tensor, dict[str, Tensor]]:
         """Weighted sum of the losses of each patch, and the losses."""
         device = next(network.parameters()).device
-        batch, target = (
-            self.units.batch(sample.patches, device),
-            self.units.scaled_target(sample, device),
-        )
+        batch = self.units.batch(sample.patches, device)
+        target = self._target(sample, batch, device)
         if self.mirror:
             batch, target = mirrored(batch, target)
-        increment, state = network(batch.y, batch.weight, batch.context)
+        increment, state = network(batch.y, batch.weight, batch.context, batch.operator)
+        shown = self._shown(increment, batch)
         every = torch.ones(1, device=device)
-        parts = {"supervised": supervised_loss(increment, target, every)}
+        parts = {"supervised": supervised_loss(shown, target, every)}
         if self.weights["gradient"]:
-            parts["gradient"] = gradient_loss(increment, target, every)
+            parts["gradient"] = gradient_loss(shown, target, every)
         inner: Any = getattr(network, "module", network)
-        coarse = coarsen(batch, inner.architecture.coarsen)
+        coarse = inner.coarse(batch)
         if self.weights["regularisation"]:
             parts["regularisation"] = inner.prior_misfit(state, coarse)
-            if bool(torch.isfinite(target).all()):
+            if bool(torch.isfinite(target).all()) and not self.observed:
                 truth = coarsen(Batch.from_gappy(target), inner.architecture.coarsen).y
                 parts["regularisation"] = parts["regularisation"] + inner.prior_misfit(
                     truth, coarse
@@ -74,8 +76,17 @@ class Objective:
         maps = []
         for sample in samples:
             batch = self.units.batch(sample.patches, device)
-            maps.append(network(batch.y, batch.weight, batch.context)[0].detach())
+            increment, _ = network(batch.y, batch.weight, batch.context, batch.operator)
+            maps.append(self._shown(increment.detach(), batch))
         return self._rms(maps, samples, device)
+
+    def _target(self, sample: Sample, batch: Batch, device: torch.device) -> Tensor:
+        return self.units.scaled_target(sample, device, batch.operator if self.observed else None)
+
+    def _shown(self, increment: Tensor, batch: Batch) -> Tensor:
+        """What is held against the target: the increment, or what is observed of it."""
+        operator = batch.operator
+        return increment if operator is None or not self.observed else operator(increment)
 
     def _without_target(self, samples: list[Sample]) -> bool:
         known = any(np.isfinite(sample.target).any() for sample in samples)
@@ -92,7 +103,8 @@ class Objective:
     def _rms(self, maps: list[Tensor], samples: list[Sample], device: torch.device) -> float:
         total, count = 0.0, 0
         for increment, sample in zip(maps, samples, strict=True):
-            error = (increment - self.units.scaled_target(sample, device)).detach()
+            operator = self.units.batch(sample.patches, device).operator if self.observed else None
+            error = (increment - self.units.scaled_target(sample, device, operator)).detach()
             known = torch.isfinite(error)
             total += float((error[known].double() ** 2).sum())
             count += int(known.sum())

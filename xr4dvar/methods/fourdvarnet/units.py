@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from xr4dvar.contract.patches import Patches
 from xr4dvar.contract.states import usable_spread
 from xr4dvar.contract.training_data import Block, TrainingData
 from xr4dvar.cost.batch import Batch, coarsen, interpolate
+from xr4dvar.operators.scaled import InUnits
 from xr4dvar.training.sampler import Sample
 from xr4dvar.types import FloatArray
 
@@ -95,14 +97,23 @@ class Units:
 
     def batch(self, patches: Patches, device: torch.device) -> Batch:
         """Scaled innovations and context, on the device."""
-        innovation = self._increment(patches.y, patches)
+        operator = None
+        if patches.operator is None:
+            innovation = self._increment(patches.y, patches)
+        else:
+            guess = torch.tensor(self.first_guess(patches), dtype=torch.float64)
+            operator = InUnits(patches.operator, guess, torch.tensor(self.error))
+            innovation = operator.scaled(torch.as_tensor(patches.y)).numpy()
         context = None
         if patches.background is not None:
             context = tensor((patches.background - self.mean) / self.spread, device)
-        return Batch.from_gappy(tensor(innovation, device), context)
+        batch = Batch.from_gappy(tensor(innovation, device), context)
+        return replace(batch, operator=operator)
 
-    def scaled_target(self, sample: Sample, device: torch.device) -> Tensor:
-        """What the increment should be."""
+    def scaled_target(self, sample: Sample, device: torch.device, operator: Any = None) -> Tensor:
+        """What the increment should be or, with an operator, what should be observed of it."""
+        if operator is not None:
+            return tensor(operator.scaled(torch.as_tensor(sample.target)).numpy(), device)
         return tensor(self._increment(sample.target, sample.patches), device)
 
     def _increment(self, fields: FloatArray, patches: Patches) -> FloatArray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -12,10 +12,13 @@ import numpy as np
 from xr4dvar.arguments import check_count, is_number, is_word, shown
 from xr4dvar.contract.engine import Engine
 from xr4dvar.contract.method import FitOptions, Parameters, Window
+from xr4dvar.contract.observing import check_method_operator
 from xr4dvar.contract.training_data import TrainingData
 from xr4dvar.errors import Problems
 from xr4dvar.labels import Grid, parse_length
 from xr4dvar.labels.units import UserLength
+from xr4dvar.operators.mask import Mask
+from xr4dvar.operators.operator import Operator
 from xr4dvar.registry import register
 from xr4dvar.types import ROLES, FloatArray, Role
 
@@ -73,6 +76,8 @@ class OptimalInterpolation:
         there are few data; the mean of all observations; or the given number.
     scales : int
         Number of covariances that `fit` looks for where `length` is not given.
+    operator : Operator
+        H of the observations (`xr4dvar.operators`), a linear one. Default: the field itself.
 
     References
     ----------
@@ -93,6 +98,7 @@ class OptimalInterpolation:
     family: str = "gaussian"
     mean: Literal["map", "constant"] | float = "constant"
     scales: int = 2
+    operator: Operator = field(default_factory=Mask)
 
     background: ClassVar[None] = None
     takes_error_variance: ClassVar[bool] = True
@@ -141,6 +147,7 @@ class OptimalInterpolation:
         for length in self.lengths:
             with problems.collect():
                 parse_length(length, grid)
+        check_method_operator(self, grid, names, problems, linear=True)
         problems.raise_if_any()
 
     def known(self, grid: Grid, names: Sequence[str]) -> Parameters | None:

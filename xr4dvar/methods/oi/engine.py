@@ -11,9 +11,11 @@ import torch
 from torch import Tensor
 
 from xr4dvar.contract.method import Parameters
+from xr4dvar.contract.observing import through
 from xr4dvar.contract.patches import Patches, Points
 from xr4dvar.covariance import TOLERANCE, Covariance, Prior, Separable, Spherical, Sum, analyse
 from xr4dvar.covariance.error import analysis_error
+from xr4dvar.covariance.observed_error import observed_error
 from xr4dvar.errors import InputError
 from xr4dvar.training.device import choose_device, one_at_a_time
 from xr4dvar.types import ROLES, FloatArray, Role
@@ -88,7 +90,12 @@ class InterpolationEngine:
             for n, y in enumerate(patches.y[:, v]):
                 places = places_of(patches, n, is_metric(variable))
                 prior = self.prior_of_errors(variable, places)
-                variance = analysis_error(torch.as_tensor(np.isfinite(y)), errors[n], prior)
+                seen = torch.as_tensor(np.isfinite(y))
+                if patches.operator is None:
+                    variance = analysis_error(seen, errors[n], prior)
+                else:
+                    own = patches.operator.take(torch.tensor([n]))
+                    variance = observed_error(seen, errors[n], prior, own)
                 result[n, v] = variance.sqrt().numpy()
         return self.maps(patches), result
 
@@ -114,16 +121,19 @@ def analysed(
     The mean is taken off and put back in double precision, and the rest is solved in units of
     the prior's standard deviation: no offset and no scale costs digits.
     """
-    innovation = patches.y[:, v].astype(np.float64) - mean
+    expected = through(patches.operator, mean[:, np.newaxis])[:, 0]
+    innovation = patches.y[:, v].astype(np.float64) - expected
     errors = errors_of(patches, variable, v)
     result = np.empty_like(innovation)
     bound = 0.0
     for members, places in _alike(patches, is_metric(variable)):
         prior = prior_of(variable, places)
         some = torch.as_tensor(innovation[members], device=prior.device)
+        operator = patches.operator
         analysis = analyse(
-            some, torch.isfinite(some), prior, errors[members].to(prior.device), **accuracy
-        )
+            some, torch.isfinite(some), prior, errors[members].to(prior.device),
+            operator=operator and operator.take(torch.tensor(members)), **accuracy,
+        )  # fmt: skip
         result[members] = mean[members] + analysis.increment.cpu().numpy()
         bound = max(bound, float(analysis.bound.max()))
     return result, bound

@@ -11,7 +11,7 @@ import torch
 
 from xr4dvar.contract.method import FitOptions, Parameters
 from xr4dvar.contract.patches import Patches
-from xr4dvar.contract.training_data import Block, TrainingData
+from xr4dvar.contract.training_data import Block, BlockBox, TrainingData
 from xr4dvar.errors import InputError
 from xr4dvar.labels import Grid, parse_length
 from xr4dvar.methods.oi.blocks import box_with_data
@@ -40,7 +40,7 @@ def fit_optimal_interpolation(
 ) -> Parameters:
     """Estimate all that `method` leaves open, each variable by itself."""
     generator = np.random.default_rng(options.seed)
-    block = _block_with_data(data, generator)
+    block, box = _block_with_data(data, generator)
     arrays: dict[str, FloatArray] = {}
     variables = []
     for v, name in enumerate(data.names):
@@ -55,21 +55,23 @@ def fit_optimal_interpolation(
                 if (period := data.grid[role].period) is not None
             },
         }
-        one = _Fit(method, data, block, v, variable, generator)
+        one = _Fit(method, data, block, box, v, variable, generator)
         variables.append(variable | one.covariance(arrays))
     return Parameters({"variables": variables}, arrays)
 
 
-def _block_with_data(data: TrainingData, generator: np.random.Generator) -> Block:
+def _block_with_data(data: TrainingData, generator: np.random.Generator) -> tuple[Block, BlockBox]:
     """The first block of the training data with a value of each variable."""
     sizes = _within(data, MEAN_CELLS)
-    block = data.block(data.train_box(sizes), generator)
+    box = data.train_box(sizes)
+    block = data.block(box, generator)
     for _ in range(BLOCKS):
         known = np.isfinite(_observations(block)) if not data.supervised else np.isfinite(block.y)
         if known.any((1, 2, 3)).all():
             break
-        block = data.block(data.train_box(sizes, generator), generator)
-    return block
+        box = data.train_box(sizes, generator)
+        block = data.block(box, generator)
+    return block, box
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,7 @@ class _Fit:
     method: OptimalInterpolation
     data: TrainingData
     block: Block
+    box: BlockBox
     v: int
     variable: dict[str, Any]
     generator: np.random.Generator
@@ -92,6 +95,8 @@ class _Fit:
             arrays |= self._mean_map(field[self.v])
         shown = Patches(seen[np.newaxis, self.v : self.v + 1], _batched(coordinates))
         mean = mean_at(arrays, self.variable, shown)[0]
+        if self.data.binder is not None:
+            return self._through_operator(mean)
         anomaly = shown.y[0, 0] - mean
         spread = float(np.nanmean(anomaly**2))
         if self.method.lengths:
@@ -110,6 +115,36 @@ class _Fit:
         trials = draw_trials(anomaly, target, coordinates, extremes, self.generator)
         return tuned_covariance(
             trials, start, resolved(coordinates), spread, noisy=not self.data.supervised
+        )
+
+    def _through_operator(self, mean: FloatArray) -> dict[str, Any]:
+        """The covariance of the target, tuned on maps of what is observed of it."""
+        from xr4dvar.methods.oi import observed as of
+        from xr4dvar.methods.oi.tuning import likely_covariance, resolved, tuned_covariance
+
+        if self.method.lengths:
+            known = self.block.target if self.data.supervised else self.block.y
+            terms = open_covariance(self.method, self.data.grid)["terms"]
+            return completed_covariance(
+                self.method, terms, float(np.nanmean((known[self.v] - mean) ** 2))
+            )
+        if not self.data.supervised:
+            what = "the covariance of a field is not found from what an operator observes of it"
+            raise InputError([(what, "give a target, or length=, variance= and error_variance=")])
+        y, target, coordinates = self.block.y, self.block.target[self.v], self.block.coordinates
+        anomaly = target - mean
+        spread = float(np.nanmean(anomaly**2))
+        error = of.error_of_observations(self.data, y[self.v], target, self.box, self.v)
+        start = self.variable | likely_covariance(
+            anomaly, coordinates, self._guess(anomaly), self.variable,
+            self.method.scales, self.generator,
+        )  # fmt: skip
+        start["error_variance"] = error or start["error_variance"]
+        whole = np.broadcast_to(mean, (len(self.data.names), *mean.shape))
+        innovation = y[self.v] - self.data.observed(np.array(whole), self.box)[self.v]
+        trials = of.observed_trials(self.data, innovation, anomaly, coordinates, self.generator)
+        return tuned_covariance(
+            trials, start, resolved(coordinates), spread, noisy=False, scale=of.innovation_scale
         )
 
     def _guess(self, anomaly: FloatArray) -> dict[str, float]:

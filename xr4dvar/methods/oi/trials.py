@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from xr4dvar.contract.observing import through
 from xr4dvar.contract.patches import Patches
 from xr4dvar.covariance import analyse_points
 from xr4dvar.methods.oi.blocks import box_with_data, gaps_elsewhere
@@ -45,28 +46,44 @@ class Trial:
     counts : numpy.ndarray, shape (T, Y, X)
         Observations of each cell.
     coordinates : mapping of role to numpy.ndarray
+    operator : Bound, optional
+        What observes the field, where that is not itself observed.
     """
 
     innovation: FloatArray
     target: FloatArray
     counts: FloatArray
     coordinates: Mapping[Role, FloatArray]
+    operator: Any = None
 
     def errors(self, settings: Mapping[str, Any]) -> FloatArray:
         """Map minus target, where there is one."""
+        known = np.isfinite(self.target)
+        error: FloatArray = self._map(settings)[known] - self.target[known]
+        return error
+
+    def innovation_squares(self, settings: Mapping[str, Any]) -> tuple[float, int]:
+        """Sum of ``d R^-1 (d - H x)`` over the observations, with the map x, and their number."""
+        seen = np.isfinite(self.innovation)
+        predicted = through(self.operator, self._map(settings)[np.newaxis, np.newaxis])[0, 0]
+        d, variance = self.innovation[seen], settings["error_variance"] / self.counts[seen]
+        return float((d * (d - predicted[seen]) / variance).sum()), int(seen.sum())
+
+    def _map(self, settings: Mapping[str, Any]) -> FloatArray:
+        """The map of the innovations, (T, Y, X)."""
         patches = Patches(
             self.innovation[np.newaxis, np.newaxis],
             {role: values[np.newaxis] for role, values in self.coordinates.items()},
             error_variance=(settings["error_variance"] / self.counts)[np.newaxis, np.newaxis],
+            operator=self.operator,
         )
         seen = int(np.isfinite(self.innovation).sum())
         maps, _ = analysed(
             patches, settings, np.zeros((1, *self.innovation.shape)), priors_of("cpu"),
             tolerance=SHARE * max(1.0, seen**0.5), max_iterations=ITERATIONS, truncation=TRUNCATION,
         )  # fmt: skip
-        known = np.isfinite(self.target)
-        error: FloatArray = maps[0][known] - self.target[known]
-        return error
+        found: FloatArray = maps[0]
+        return found
 
     def analysis(self, settings: Mapping[str, Any]) -> tuple[FloatArray, FloatArray]:
         """Squared errors of the analysis at some cells, and their predicted variances."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -115,6 +115,7 @@ def tuned_covariance(
     spread: float,
     *,
     noisy: bool,
+    scale: Callable[[Sequence[Trial], Mapping[str, Any]], float] | None = None,
 ) -> dict[str, Any]:
     """Change lengths, noise and the weight of the short scales till maps come near a target.
 
@@ -132,6 +133,8 @@ def tuned_covariance(
         Variance of the data about their mean.
     noisy : bool
         Whether the target has the error of the observations.
+    scale : callable, optional
+        What all variances are to be multiplied by in the end. Default: see `calibration`.
     """
     if not trials:
         log.warning(
@@ -147,10 +150,12 @@ def tuned_covariance(
     names += ["time"] if shortest[0] else []
     names += ["space"] if shortest[1] or shortest[2] else []
     names += ["short"] if len(variable["terms"]) > 1 else []
-    start, bounds = {name: START.get(name, 1.0) for name in names}, _bounds(variable, shortest)
+    usual = START if scale is None else {}
+    start, bounds = {name: usual.get(name, 1.0) for name in names}, _bounds(variable, shortest)
     best = tune(score, start, bounds=bounds, max_evaluations=EVALUATIONS)
     settings = {**variable, **_changed(variable, best.parameters)}
-    settings |= _scaled(settings, calibration(trials, settings, noisy=noisy))
+    own = scale(trials, settings) if scale else calibration(trials, settings, noisy=noisy)
+    settings |= _scaled(settings, own)
     log.info("%s: rmse %.4g with %s", variable["name"], best.score, settings)
     return _near(spread, settings)
 

@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from xr4dvar.arguments import check_choice, check_mapping, check_variances, is_count, shown
+from xr4dvar.contract.observing import operator_of
 from xr4dvar.contract.states import check_chain, components
 from xr4dvar.dynamics.learned import learns
 from xr4dvar.dynamics.model import is_dynamics
 from xr4dvar.errors import InputError, Problems
 from xr4dvar.labels.grid import Grid
 from xr4dvar.labels.roles import by_role
+from xr4dvar.operators.operator import is_mask
 from xr4dvar.priors.auto_encoder import AutoEncoder
 from xr4dvar.priors.denoiser import Denoiser
 from xr4dvar.priors.eof import EOFs
@@ -83,6 +85,15 @@ def check_pairs(method: Variational, problems: Problems) -> None:
     if isinstance(prior, Denoiser) != needs_denoiser(solver):
         what = f"solver {name!r} and the prior {kind} do not go together"
         problems.add(what, "use solver='plug_and_play' with a Denoiser, and with nothing else")
+    if not is_mask(operator_of(method)):
+        if method.control == "latent":
+            what = "what no code holds adds to the error of observations, of an operator unknown"
+            problems.add(what, "use control='state', or leave operator= out")
+        if not getattr(solver, "takes_operators", True):
+            what = f"solver {name!r} puts observations into the state, and takes no operator"
+            problems.add(what, "use solver='lbfgs'")
+        if needs_denoiser(solver) and not operator_of(method).linear:
+            problems.add(f"solver {name!r} takes linear operators", "use solver='lbfgs'")
     if method.control == "latent":
         if not isinstance(prior, EOFs | AutoEncoder):
             problems.add(f"{kind} has no code to control", "use control='state'")

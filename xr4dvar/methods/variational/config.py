@@ -16,6 +16,7 @@ from xr4dvar.arguments import (
 from xr4dvar.contract.engine import Engine
 from xr4dvar.contract.layouts import check_circle, default_patch, layout_grid
 from xr4dvar.contract.method import FitOptions, Method, Parameters, Window, check_method
+from xr4dvar.contract.observing import check_method_operator, with_operator
 from xr4dvar.contract.training_data import TrainingData
 from xr4dvar.dynamics.model import Dynamics, is_dynamics
 from xr4dvar.errors import Problems
@@ -31,6 +32,8 @@ from xr4dvar.methods.variational.checks import (
     check_solver,
     needs_denoiser,
 )
+from xr4dvar.operators.mask import Mask
+from xr4dvar.operators.operator import Operator
 from xr4dvar.priors.denoiser import Denoiser
 from xr4dvar.priors.eof import EOFs
 from xr4dvar.priors.static import ModulePrior, StaticPrior
@@ -53,7 +56,7 @@ Control: TypeAlias = Literal["state", "latent"]
 class Variational:
     r"""Minimise a variational cost whose prior is known, or was learned before from a target.
 
-    .. math:: U(x) = \tfrac12\sum_{\text{observed}} \frac{(y - x)^2}{R}
+    .. math:: U(x) = \tfrac12\sum_{\text{observed}} \frac{(y - H(x))^2}{R}
                    + \tfrac12\sum_{\text{cells}} \frac{(x - \Phi(x))^2}{Q}
 
     or, with ``control="latent"``, of a code z whose mean and covariance are those of the target's
@@ -91,6 +94,9 @@ class Variational:
     patch : mapping, optional
         Cells of a window along time, ``{"time": 15}``; y and x are whole. Default: 15 times of
         maps, 256 of series, at most all.
+    operator : Operator
+        H of the observations (`xr4dvar.operators`); with ``control="state"`` alone. Default: the
+        field itself.
     background : Method or None
         Gives the first guess that the solver starts from, which decides to which minimum it goes
         where the prior is not linear. None: start from the mean.
@@ -118,6 +124,7 @@ class Variational:
     steps: int | None = None
     patch: Mapping[str, int] | None = None
     background: Method | None = field(default_factory=LinearInterpolation)
+    operator: Operator = field(default_factory=Mask)
 
     takes_error_variance: ClassVar[bool] = True
     knows_states: ClassVar[bool] = True
@@ -125,6 +132,7 @@ class Variational:
     def __post_init__(self) -> None:
         for name in ("error_variance", "model_error_variance"):
             object.__setattr__(self, name, as_tuple(getattr(self, name)))
+        object.__setattr__(self, "background", with_operator(self.background, self.operator))
         patch: object = self.patch
         if is_count(patch):
             warn_renamed("Variational", f"patch={patch}", f"patch={{'time': {patch}}}")
@@ -187,6 +195,7 @@ class Variational:
             check_pairs(self, problems)
         if self.steps is not None:
             check_count("steps", self.steps, problems)
+        check_method_operator(self, grid, names, problems)
         if self.patch is not None:
             check_patch(self.patch, grid, problems)
         if self.background is not None and check_method("background", self.background, problems):

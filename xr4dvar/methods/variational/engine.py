@@ -16,6 +16,7 @@ from xr4dvar.cost.batch import Batch
 from xr4dvar.cost.cost import BackgroundTerm, Cost, ObservationTerm, PriorTerm, Variance
 from xr4dvar.errors import LostPatches
 from xr4dvar.methods.variational.prior import make_prior
+from xr4dvar.operators.scaled import InUnits, norm_squared
 from xr4dvar.priors import DecodedTerm, GaussianCode
 from xr4dvar.priors.denoiser import Denoiser
 from xr4dvar.solvers import (
@@ -131,6 +132,8 @@ class Analysis:
         if not hasattr(self.part, "for_curvature"):
             return self.part  # type: ignore[no-any-return]
         observed = batch.weight.amax() / self.column(self.error + self.extra).amin()
+        if batch.operator is not None:
+            observed = observed * norm_squared(batch.operator, batch.zeros())
         solver: CoreSolver = self.part.for_curvature(
             float(observed + 1 / self.column(self.q).amin())
         )
@@ -171,13 +174,19 @@ class Analysis:
 
     def _batch(self, patches: Patches) -> Batch:
         """Scaled observations; variances given one by one set their weights."""
-        batch = Batch.from_gappy(self._scaled(patches.y))
+        y = self._scaled(patches.y)
+        operator = patches.operator
+        if operator is not None:
+            offset = self._tensor(np.broadcast_to(self.mean, patches.y.shape).copy())
+            operator = InUnits(operator, offset, self._tensor(self.spread))
+            y = operator.scaled(self._tensor(patches.y))
+        batch = replace(Batch.from_gappy(y), operator=operator)
         if patches.error_variance is None:
             return batch
         own = self._tensor(patches.error_variance / self.spread**2)
         general, extra = self.column(self.error), self.column(self.extra)
         weight = torch.where(batch.weight > 0, (general + extra) / (own + extra), 0.0)
-        return Batch(batch.y, weight)
+        return replace(batch, weight=weight)
 
     def column(self, each: FloatArray) -> Tensor:
         """A number of each variable, or of each component of series, as a tensor."""

@@ -1,0 +1,161 @@
+"""Block means against xarray's coarsen, with area, ragged edges, coasts and circles."""
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+
+import xr4dvar as xv
+from tests.operators.grids import LON, bound, grid_of, is_adjoint, noise
+from xr4dvar.errors import InputError, Problems
+
+FINE = {"y": np.arange(13.0), "x": np.arange(0.0, 24.0, 2.0)}
+
+
+def at_anchors(operator, state, observed, field):
+    """Observations of a field (Y, X) at the cells that stand for blocks."""
+    h, seen = bound(operator, state, observed)
+    problems = Problems()
+    anchors = operator.anchors(state, observed, problems)
+    assert not problems.found
+    values = h(torch.as_tensor(field)[None, None, None])[0, 0, 0].numpy()
+    rows = anchors.get("y", np.arange(state["y"].size))
+    columns = anchors.get("x", np.arange(state["x"].size))
+    marked = np.zeros(values.shape, bool)
+    marked[np.ix_(rows, columns)] = True
+    assert (values[~marked] == 0).all()
+    assert is_adjoint(h, (1, *field.shape))
+    return values[np.ix_(rows, columns)], seen
+
+
+def test_means_of_ragged_blocks_by_number():
+    state = grid_of(**FINE)
+    fine = xr.DataArray(noise(13, 12).numpy(), dims=("y", "x"), coords=FINE)
+    observed = grid_of(y=np.arange(4.0), x=np.arange(3.0))
+    found, seen = at_anchors(xv.operators.BlockMean({"y": 4, "x": 4}), state, observed, fine.values)
+    expected = fine.pad(y=(0, 3)).coarsen(y=4, x=4).mean()
+    np.testing.assert_allclose(found, expected.values, atol=1e-12)
+    assert seen is not None  # the cells that stand for none
+
+
+def test_blocks_need_not_match_the_cells():
+    """Blocks of 2.5 cells: the shared cell counts by half."""
+    state = grid_of(y=np.array([0.0, 1.0]), x=np.arange(10.0))
+    observed = grid_of(y=np.array([0.0, 1.0]), x=np.array([0.75, 3.25, 5.75, 8.25]))
+    field = np.stack([np.arange(10.0)] * 2)
+    found, _ = at_anchors(xv.operators.BlockMean(), state, observed, field)
+    first = (0 + 1 + 0.5 * 2) / 2.5
+    np.testing.assert_allclose(found[0], [first, (0.5 * 2 + 3 + 4) / 2.5, 6 - 0.2, 9 - 0.8])
+
+
+def test_latitudes_count_by_their_area():
+    lat = np.array([0.0, 20.0, 40.0, 60.0])
+    state = grid_of(lat=lat, lon=np.arange(3.0))
+    observed = grid_of(lat=np.array([10.0, 50.0]), lon=np.arange(3.0))
+    field = np.stack([lat] * 3, -1)
+    found, _ = at_anchors(xv.operators.BlockMean(), state, observed, field)
+    sines = np.sin(np.deg2rad([-10.0, 10.0, 30.0, 50.0, 70.0]))
+    area = np.diff(sines)
+    expected = [
+        (area[:2] * lat[:2]).sum() / area[:2].sum(),
+        (area[2:] * lat[2:]).sum() / area[2:].sum(),
+    ]
+    np.testing.assert_allclose(found[:, 0], expected)
+
+
+def test_round_a_circle():
+    """The first block reaches over the seam."""
+    state = grid_of(("lon",), lat=np.arange(2.0), lon=LON)
+    observed = grid_of(("lon",), lat=np.arange(2.0), lon=np.arange(0.0, 360.0, 60.0))
+    field = np.stack([np.arange(18.0)] * 2)
+    found, _ = at_anchors(xv.operators.BlockMean(), state, observed, field)
+    np.testing.assert_allclose(found[0, :2], [(17 + 0 + 1) / 3, 3.0])
+
+
+def test_times():
+    state = grid_of(time=np.arange(6.0), x=np.arange(2.0))
+    observed = grid_of(time=np.array([1.0, 4.0]), x=np.arange(2.0))
+    h, _ = bound(xv.operators.BlockMean(), state, observed)
+    x = noise(1, 1, 6, 1, 2)
+    found = h(x)[0, 0, [1, 4]]
+    torch.testing.assert_close(found, x[0, 0].reshape(2, 3, 1, 2).mean(1))
+    assert is_adjoint(h, (6, 1, 2))
+
+
+def test_the_sea_of_a_coastal_block():
+    state, observed = grid_of(**FINE), grid_of(y=np.arange(4.0), x=np.arange(3.0))
+    sea = np.ones((1, 13, 12), bool)
+    sea[:, :3, :2] = False
+    operator = xv.operators.BlockMean({"y": 4, "x": 4})
+    h, _ = bound(operator, state, observed, domain=sea)
+    field = np.where(sea, noise(1, 13, 12).numpy(), 1e9)
+    found = h(torch.as_tensor(field)[None, None])[0, 0, 0]
+    anchors = operator.anchors(state, observed, Problems())
+    first = found[anchors["y"][0], anchors["x"][0]]
+    assert float(first) == pytest.approx(field[0, :4, :4][sea[0, :4, :4]].mean())
+    assert is_adjoint(h, (1, 13, 12))
+
+
+def oi(**kw):
+    lengths = {"y": 3.0, "x": 6.0}
+    return xv.OptimalInterpolation(
+        lengths, 1.0, 1e-6, mean=0.0, operator=xv.operators.BlockMean(**kw)
+    )
+
+
+def coarse(**coords):
+    coords = coords or {"y": np.arange(1.0, 12.0, 3.0), "x": np.arange(2.0, 24.0, 6.0)}
+    shape = [len(c) for c in coords.values()]
+    return xr.DataArray(noise(*shape).numpy(), dims=list(coords), coords=coords, name="t")
+
+
+def test_labels_of_the_result_are_those_of_the_grid():
+    fine = xr.Dataset(coords={"y": FINE["y"][:12][::-1], "x": FINE["x"]})
+    obs = coarse().assign_attrs(units="K")
+    maps = obs.fourdvar.reconstruct(oi(), grid=fine)
+    assert maps.sizes == {"y": 12, "x": 12}
+    assert maps.attrs["units"] == "K"
+    assert maps.name == "t"
+    xr.testing.assert_equal(maps.y.drop_vars("y"), fine.y.drop_vars("y"))
+    back = maps.sortby("y").coarsen(y=3, x=3).mean()
+    np.testing.assert_allclose(back.values, obs.values, atol=1e-3)
+    np.testing.assert_allclose(back.y.values, obs.y.values)
+    turned = obs.isel(y=slice(None, None, -1)).fourdvar.reconstruct(oi(), grid=fine)
+    xr.testing.assert_allclose(turned, maps)
+
+
+def test_lazy_and_chunked_is_the_same():
+    fine = xr.Dataset(coords={"y": FINE["y"][:12], "x": FINE["x"]})
+    obs = coarse()
+    lazy = obs.chunk(y=2).fourdvar.reconstruct(oi(), grid=fine)
+    assert lazy.chunks is not None
+    xr.testing.assert_allclose(lazy.compute(), obs.fourdvar.reconstruct(oi(), grid=fine))
+
+
+def test_every_verb_takes_the_grid_or_refuses():
+    fine = xr.Dataset(coords={"y": FINE["y"][:12], "x": FINE["x"]})
+    obs = coarse()
+    assert obs.fourdvar.plan(oi(), grid=fine).patch == {"y": 12, "x": 12}
+    with pytest.raises(InputError, match="a forecast is on the grid of obs"):
+        obs.fourdvar.forecast(oi(), 1)
+    with pytest.raises(InputError, match="points are of the field itself"):
+        obs.stack(p=("y", "x")).reset_index("p").fourdvar.map_points(oi(), fine)
+
+
+FINE_GRID = xr.Dataset(coords={"y": FINE["y"][:12], "x": FINE["x"]})
+
+
+@pytest.mark.parametrize(
+    ("obs", "method", "grid", "words"),
+    [
+        (coarse(), oi(), None, "give grid="),
+        (coarse(), xv.OptimalInterpolation({"y": 3.0, "x": 6.0}, 1.0), FINE_GRID, "leave it out"),
+        (coarse(), oi(), FINE_GRID.rename(y="lat"), "no dimension 'y'"),
+        (coarse(), oi(cells={"y": 5}), FINE_GRID, "'y' has 4 blocks, the grid has 3"),
+        (coarse(y=np.arange(0, 12, 0.5), x=FINE["x"]), oi(), FINE_GRID, "is finer than"),
+        (coarse(), oi(cells={"y": 0}), FINE_GRID, "cells along 'y'"),
+    ],
+)
+def test_what_cannot_be_used_is_told(obs, method, grid, words):
+    with pytest.raises(InputError, match=words):
+        obs.fourdvar.reconstruct(method, grid=grid)

@@ -1,0 +1,219 @@
+"""Gridded analysis of what an observation operator sees of a field."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from xr4dvar.covariance.interfaces import Observes, Root
+from xr4dvar.covariance.models import Separable
+from xr4dvar.covariance.on_grid import Prior
+from xr4dvar.covariance.roots import ProductRoot, SumRoot
+
+__all__ = ["ObservedRoot", "analyse_complete", "factorised_through", "is_complete"]
+
+#: Iterations between two looks at the bound of the error.
+LOOK = 5
+
+
+@dataclass(frozen=True)
+class ObservedRoot:
+    """``H L`` of samples, as a root: what solvers do with observations of the field itself.
+
+    Parameters
+    ----------
+    root : Root
+        L, of the state.
+    operator : Observes
+        H, of fields (n, 1, time, y, x).
+    """
+
+    root: Root
+    operator: Observes
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Shape (time, y, x) of the observations, that of the state."""
+        return self.root.shape
+
+    @property
+    def spectrum(self) -> Tensor:
+        """Diagonal of ``L^T H^T H L``, where H is one matrix an axis; else that of ``L^T L``."""
+        matrices = getattr(self.operator, "matrices", None)
+        return self.root.spectrum if matrices is None else _squares(self.root, matrices)
+
+    def apply(self, control: Tensor) -> Tensor:
+        """H L: controls (n, size) to observations (n, time, y, x)."""
+        return self.operator(self.root.apply(control)[:, None])[:, 0]
+
+    def adjoint(self, field: Tensor) -> Tensor:
+        """Its transpose."""
+        return self.root.adjoint(self.operator.adjoint(field[:, None])[:, 0])
+
+
+def _squares(root: Root, matrices: Mapping[int, Tensor]) -> Tensor:
+    """Squares of what is observed of each control of a product root, or of a sum of them."""
+    if isinstance(root, SumRoot):
+        return torch.cat([_squares(term, matrices) for term in root.terms])
+    if not isinstance(root, ProductRoot):
+        return root.spectrum
+    squares = [
+        ((matrices[dim].to(part) @ part if dim in matrices else part) ** 2).sum(0)
+        for dim, part in ((-3, root.time), (-2, root.y), (-1, root.x))
+    ]
+    return torch.einsum("a,b,c->abc", *squares).flatten()
+
+
+def is_complete(operator: Observes, precision: Tensor) -> bool:
+    """Whether samples (n, time, y, x) are observed wherever the operator gives anything."""
+    given = operator(torch.ones_like(precision)[:, None])[:, 0] != 0
+    return bool((precision > 0)[given].all())
+
+
+def analyse_complete(
+    values: Tensor,
+    precision: Tensor,
+    prior: Prior,
+    operator: Observes,
+    tolerance: float,
+    max_iterations: int,
+    truncation: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Increments, iterations and bounds of samples, in units of the prior's deviation.
+
+    Conjugate gradients for ``(I + A A^T) u = W^(1/2) d``, with ``A = W^(1/2) H L``: in the space of
+    observations that are complete a sum of covariances has no two controls for one thing, and the
+    system is all but diagonal in the eigenvectors of the axes. The increment is
+    ``L A^T u``; its error at a cell is at most the norm of ``A^T`` of the residual times the
+    standard deviation of the analysis error there.
+
+    Parameters
+    ----------
+    values, precision : Tensor (n, time, y, x), float64
+    prior : Prior
+    operator : Observes
+        H of the samples.
+    tolerance, max_iterations, truncation
+        See `analyse`.
+    """
+    root = prior.root(1.0 / float(precision.max()), torch.float64, truncation)
+    observed, half = ObservedRoot(root, operator), precision.sqrt()
+    precondition = preconditioner(prior, operator, precision)
+    residual = half * values
+    found = torch.zeros_like(residual)
+    direction = rest = precondition(residual)
+    energy = _dot(residual, rest)
+    bound = observed.adjoint(half * residual).norm(dim=-1)
+    iterations = torch.zeros(len(values), dtype=torch.int64, device=values.device)
+    for number in range(1, max_iterations + 1):
+        active = (bound > tolerance) & (energy > 0)
+        if not bool(active.any()):
+            break
+        iterations += active
+        image = direction + half * observed.apply(observed.adjoint(half * direction))
+        step = torch.where(active, energy / _dot(direction, image), 0.0)
+        found = found + _scale(step, direction)
+        residual = residual - _scale(step, image)
+        rest = precondition(residual)
+        before, energy = energy, torch.where(active, _dot(residual, rest), energy)
+        direction = rest + _scale(torch.where(active, energy / before, 0.0), direction)
+        if number % LOOK == 0:
+            bound = observed.adjoint(half * residual).norm(dim=-1)
+    increment = root.apply(observed.adjoint(half * found))
+    return increment, iterations, observed.adjoint(half * residual).norm(dim=-1)
+
+
+def preconditioner(
+    prior: Prior, operator: Observes, precision: Tensor
+) -> Callable[[Tensor], Tensor]:
+    """An approximate inverse of ``I + A A^T``, for observations that are complete.
+
+    In the eigenvectors of the sum of all covariances along each axis, as they are observed, each
+    of them is nearly diagonal. Of covariances on the sphere, and of an operator without a matrix
+    for each axis, nothing is known: the identity.
+    """
+    terms = prior.correlation.terms
+    matrices = getattr(operator, "matrices", None)
+    if matrices is None or not all(isinstance(term, Separable) for term in terms):
+        return lambda field: field
+    bases, spectrum = _observed_modes(terms, prior, matrices)  # type: ignore[arg-type]
+    bases = [basis.to(precision) for basis in bases]
+    rows = 1.0
+    for axis, size in enumerate(precision.shape[1:]):
+        matrix = matrices.get(axis - 3)
+        rows *= size if matrix is None else int((matrix.abs().sum(1) > 0).sum())
+    density = precision.sum((1, 2, 3)) / rows
+    inverse = 1.0 / (1.0 + density[:, None, None, None] * spectrum.to(precision))
+
+    def solve(field: Tensor) -> Tensor:
+        return _rotate(inverse * _rotate(field, bases, transposed=True), bases)
+
+    return solve
+
+
+def _observed_modes(
+    terms: tuple[Separable, ...], prior: Prior, matrices: Mapping[int, Tensor]
+) -> tuple[list[Tensor], Tensor]:
+    """Orthogonal bases of time, y and x, and the variance (time, y, x) of their products."""
+    seen = []  # covariances of each term along each axis, as they are observed
+    for term in terms:
+        along = [matrix.to(torch.float64) for matrix in term.along_axes(prior.coordinates)]
+        for axis in range(3):
+            if (h := matrices.get(axis - 3)) is not None:
+                h = h.to(along[axis])
+                along[axis] = h @ along[axis] @ h.T
+        seen.append(along)
+    shares = [term.variance for term in terms]
+    bases = []
+    for axis in range(3):
+        total = sum(share * along[axis] for share, along in zip(shares, seen, strict=True))
+        bases.append(torch.linalg.eigh(total).eigenvectors)
+    spectrum = torch.zeros([len(basis) for basis in bases], dtype=torch.float64)
+    for share, along in zip(shares, seen, strict=True):
+        each = [
+            torch.einsum("ij,ik,kj->j", basis, matrix, basis).clamp(min=0.0)
+            for basis, matrix in zip(bases, along, strict=True)
+        ]
+        spectrum += share * torch.einsum("a,b,c->abc", *each)
+    return bases, spectrum
+
+
+def _rotate(field: Tensor, bases: list[Tensor], *, transposed: bool = False) -> Tensor:
+    """Fields (n, time, y, x) in other bases, or back."""
+    time, y, x = (basis.T if transposed else basis for basis in bases)
+    field = y @ (field @ x.T)
+    return (time @ field.flatten(-2)).view_as(field)
+
+
+def factorised_through(root: Root, operator: Observes, values: Tensor, precision: Tensor) -> Tensor:
+    """Increment (time, y, x) of one sample by a factorisation of ``H B H' + R``.
+
+    Parameters
+    ----------
+    root : Root
+        Of the state, float64.
+    operator : Observes
+        H of this sample.
+    values, precision : Tensor (time, y, x)
+        Innovations, and the inverse of their error variances, 0 where nothing was observed.
+    """
+    at = (precision > 0).nonzero().unbind(1)
+    count = len(at[0])
+    unit = values.new_zeros(count, *values.shape)
+    unit[(torch.arange(count, device=values.device), *at)] = 1.0
+    rows = root.adjoint(operator.adjoint(unit[:, None])[:, 0])
+    system = rows @ rows.T
+    system.diagonal().add_(1.0 / precision[at])
+    weights = torch.cholesky_solve(values[at][:, None], torch.linalg.cholesky(system))[:, 0]
+    return root.apply(weights @ rows)
+
+
+def _dot(first: Tensor, second: Tensor) -> Tensor:
+    return (first * second).sum((1, 2, 3))
+
+
+def _scale(factor: Tensor, field: Tensor) -> Tensor:
+    return factor[:, None, None, None] * field

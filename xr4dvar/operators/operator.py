@@ -1,0 +1,156 @@
+"""What an observation operator is: a part that is bound to the cells of a patch."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from xr4dvar.arguments import shown
+from xr4dvar.errors import Problems
+from xr4dvar.labels import Grid
+from xr4dvar.operators.cells import Cells
+from xr4dvar.registry import register
+from xr4dvar.types import BoolArray, Role
+
+__all__ = ["Composed", "Operator", "check_operator", "is_mask"]
+
+
+class Operator:
+    """Base class of observation operators H: from a field to what is observed of it.
+
+    An operator is a frozen dataclass, its own configuration, with a method `bind`. Observations
+    have the shape of the state: what is observed lies in the cell that it is nearest to, and
+    the other cells are missing.
+
+    Attributes
+    ----------
+    linear : bool
+        Whether ``H(a x + b z) = a H(x) + b H(z)``.
+    other_grid : bool
+        Whether observations may be on another grid than the state.
+    """
+
+    linear: ClassVar[bool] = True
+    other_grid: ClassVar[bool] = False
+
+    def check(self, grid: Grid, names: Sequence[str], problems: Problems) -> None:
+        """Note settings that cannot be used on a grid of the state."""
+
+    def roles(self, grid: Grid) -> Collection[Role]:
+        """Axes along which an observation depends on more cells than its own."""
+        return grid.roles
+
+    def anchors(self, grid: Grid, observed: Grid, problems: Problems) -> dict[Role, Any]:
+        """Number of the cell that stands for each observation, along each axis that differs.
+
+        Parameters
+        ----------
+        grid, observed : Grid
+            Of the state, and of the observations.
+        problems : Problems
+            Gets axes that do not fit.
+        """
+        return {}
+
+    def bind(self, cells: Cells) -> Any:
+        """Give H of the cells of a patch.
+
+        Returns
+        -------
+        callable or Bound
+            From states (B, V, T, Y, X) to observations of that shape. Without a method ``adjoint``
+            of its own it is differentiated by torch.
+        """
+        raise NotImplementedError
+
+    def seen(self, cells: Cells) -> BoolArray | None:
+        """Cells (T, Y, X) whose observations depend on nothing outside the patch. None: all."""
+        return None
+
+    def __matmul__(self, first: Operator) -> Operator:
+        """Apply another one first."""
+        return Composed(self, first)
+
+
+@register
+@dataclass(frozen=True)
+class Composed(Operator):
+    """One operator after another: ``last @ first``.
+
+    Examples
+    --------
+    >>> blur = xv.operators.Blur(length={"lon": 1.0})
+    >>> xv.operators.Mask() @ blur == xv.operators.Composed(xv.operators.Mask(), blur)
+    True
+    """
+
+    last: Operator
+    first: Operator
+
+    @property
+    def linear(self) -> bool:  # type: ignore[override]
+        """Whether both are."""
+        return self.last.linear and self.first.linear
+
+    @property
+    def other_grid(self) -> bool:  # type: ignore[override]
+        """Whether the last one gives observations on another grid."""
+        return self.last.other_grid
+
+    def check(self, grid: Grid, names: Sequence[str], problems: Problems) -> None:
+        """Note what is wrong with either."""
+        for name, part in (("last", self.last), ("first", self.first)):
+            check_operator(part, grid, names, problems, name)
+        if getattr(self.first, "other_grid", False):
+            what = f"{type(self.first).__name__} gives another grid, and another operator follows"
+            problems.add(what, "let it be the last, BlockMean() @ Blur(...)")
+
+    def anchors(self, grid: Grid, observed: Grid, problems: Problems) -> dict[Role, Any]:
+        """Number of the cell that stands for each observation, as of the last."""
+        return self.last.anchors(grid, observed, problems)
+
+    def roles(self, grid: Grid) -> Collection[Role]:
+        """Those of both."""
+        return {*self.last.roles(grid), *self.first.roles(grid)}
+
+    def bind(self, cells: Cells) -> Any:
+        """Give the two in turn."""
+        from xr4dvar.operators.binding import as_bound
+        from xr4dvar.operators.bound import InTurn
+
+        last, first = (
+            as_bound(part.bind(cells), linear=part.linear) for part in (self.last, self.first)
+        )
+        return InTurn(last, first)
+
+    def seen(self, cells: Cells) -> BoolArray | None:
+        """Cells whose observations both know."""
+        last, first = self.last.seen(cells), self.first.seen(cells)
+        if first is None:
+            return last
+        # an observation of cells that the first does not know is not known either
+        from xr4dvar.operators.binding import depends_on
+
+        lost = depends_on(self.last, cells, ~first)
+        return ~lost if last is None else last & ~lost
+
+
+def is_mask(operator: object) -> bool:
+    """Whether observations are the field itself, where it was observed."""
+    from xr4dvar.operators.mask import Mask
+
+    return operator is None or isinstance(operator, Mask)
+
+
+def check_operator(
+    operator: object, grid: Grid, names: Sequence[str], problems: Problems, what: str = "operator"
+) -> bool:
+    """Note what is no observation operator, or one that the grid does not allow."""
+    if isinstance(operator, type) or not isinstance(operator, Operator):
+        fix = "give one of xr4dvar.operators, such as Blur(length={'lat': '30 km', 'lon': '30 km'})"
+        problems.add(f"{what} is {shown(operator)}, no observation operator", fix)
+        return False
+    before = len(problems.found)
+    operator.check(grid, names, problems)
+    return len(problems.found) == before

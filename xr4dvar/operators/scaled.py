@@ -1,0 +1,78 @@
+"""Observation operators of scaled fields, and how much they amplify."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from xr4dvar.operators.bound import Bound
+
+__all__ = ["InUnits", "norm_squared"]
+
+#: Iterations of the power method, and room for what it has not found.
+POWER, ROOM = 20, 1.1
+
+
+class InUnits:
+    """H of a field in units of a spread about an offset: ``(H(m + s x) - H(m)) / s``.
+
+    Parameters
+    ----------
+    operator : Bound
+        H of fields in the data's own units.
+    offset : Tensor, shape (B, V, T, Y, X)
+        m.
+    spread : Tensor
+        s, one number for each variable, or for all.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from xr4dvar.operators.bound import ByGradient
+    >>> from xr4dvar.operators.scaled import InUnits
+    >>> square = InUnits(ByGradient(torch.square), torch.tensor([3.0]), torch.tensor(2.0))
+    >>> square(torch.ones(1)).item()  # (25 - 9) / 2
+    8.0
+    """
+
+    def __init__(self, operator: Bound, offset: Tensor, spread: Tensor):
+        self.operator, self.offset, self.spread = operator, offset, spread
+        self.base = operator(offset)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Apply to a scaled field."""
+        spread = self.spread.to(x)
+        if self.operator.linear:  # no digit is lost to the offset
+            return self.operator(spread * x) / spread
+        return (self.operator(self.offset.to(x) + spread * x) - self.base.to(x)) / spread
+
+    def scaled(self, y: Tensor) -> Tensor:
+        """Observations in the data's units as those of a scaled field."""
+        return (y - self.base) / self.spread
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        """The transposed operator, of a linear one."""
+        spread = self.spread.to(y)
+        back: Tensor = self.operator.adjoint(y / spread) * spread
+        return back
+
+    def take(self, index: Tensor) -> InUnits:
+        """That of some of the samples."""
+        part = object.__new__(InUnits)
+        part.operator, part.spread = self.operator.take(index), self.spread
+        part.offset, part.base = self.offset[index], self.base[index]
+        return part
+
+
+def norm_squared(operator: Any, like: Tensor) -> Tensor:
+    """Bound of ``|H x|^2 / |x|^2``, by the power method; of a derivative at 0 if not linear."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(like.shape, dtype=like.dtype, generator=generator).to(like)
+    found = like.new_ones(())
+    for _ in range(POWER):
+        x = operator.adjoint(operator(x))
+        found = x.norm()
+        x = x / found.clamp(min=1e-300)
+    return (ROOM * found).clamp(min=1e-12)
