@@ -148,7 +148,9 @@ def _as_model(obs: Labelled, model: Model | Method, grid: Grid, problems: Proble
     elif not check_method("model", model, problems):
         problems.raise_if_any()
     if not is_mask(operator_of(method)):
-        what = f"points are of the field itself, the method has {type(operator_of(method)).__name__}"
+        what = (
+            f"points are of the field itself, the method has {type(operator_of(method)).__name__}"
+        )
         problems.add(what, "leave operator= out")
     if not can(method, "points"):
         what = f"{type(method).__name__} works on grids, not on points"
