@@ -52,6 +52,25 @@ def test_the_solver_goes_through_the_verbs(recipes, ds, tmp_path):
     assert recipes["network"].solver == recipes["HeavyBall"](0.05)
 
 
+def test_the_operator_goes_through_the_verbs(recipes, tmp_path):
+    """Slopes of a field tell it but for a constant, which the prior says is 0."""
+    truth = xv.datasets.gulfstream_twin().ssh.isel(time=slice(0, 40), lat=slice(0, 20))
+    truth = truth.isel(lon=slice(0, 20)) - truth.isel(lon=slice(0, 20)).mean()
+    obs = truth.diff("lon").reindex_like(truth)
+    maps = obs.fourdvar.reconstruct(recipes["slopes"])
+    assert float(abs(maps.diff("lon") - truth.diff("lon")).max()) < 0.03
+    for method in (
+        recipes["slopes"],
+        xv.Variational(xv.EOFs(3), 1e-4, operator=recipes["Differences"](), patch={"time": 2}),
+    ):
+        model = obs.fourdvar.fit(method, truth, validation=0.3)
+        model.save(tmp_path / "model.safetensors", overwrite=True)
+        again = xv.load(tmp_path / "model.safetensors")
+        assert again.method.operator == recipes["Differences"]()
+        chunked = obs.chunk(lon=10).fourdvar.reconstruct(again)
+        np.testing.assert_allclose(chunked, obs.fourdvar.reconstruct(model), atol=1e-6)
+
+
 def test_the_prior_is_learned(recipes, ds):
     """The share that leaves least of all is 1."""
     long = xv.Training(steps=300, steps_per_epoch=50, batch_size=8, learning_rate=0.03)
