@@ -63,6 +63,17 @@ def test_latitudes_count_by_their_area():
     np.testing.assert_allclose(found[:, 0], expected)
 
 
+def test_equal_weights_are_those_of_coarsen():
+    lat = np.array([0.0, 20.0, 40.0, 70.0])
+    state, observed = (
+        grid_of(lat=lat, lon=np.arange(3.0)),
+        grid_of(lat=[10.0, 55.0], lon=np.arange(3.0)),
+    )
+    operator = xv.operators.BlockMean({"lat": 2}, weights="equal")
+    found, _ = at_anchors(operator, state, observed, np.stack([lat] * 3, -1))
+    np.testing.assert_allclose(found[:, 0], [10.0, 55.0])
+
+
 def test_round_a_circle():
     """The first block reaches over the seam."""
     state = grid_of(("lon",), lat=np.arange(2.0), lon=LON)

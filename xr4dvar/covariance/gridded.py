@@ -173,16 +173,14 @@ def _solve(
         if bool(some.any()):
             own = None if operator is None else operator.take(some.nonzero()[:, 0])
             solve = partial(_iterated, operator=own)
-            if own is not None:
-                most = max_iterations
-                if is_complete(own, precision[some]):
-                    solve = partial(analyse_complete, operator=own)
+            if own is not None and is_complete(own, precision[some]):
+                solve = partial(analyse_complete, operator=own)
             increment[some], iterations[some], bound[some] = solve(
                 values[some], precision[some], prior, tolerance=tolerance,
                 max_iterations=most, truncation=truncation,
             )  # fmt: skip
     factorised = counts <= FEW
-    if max_iterations > PATIENCE and operator is None:
+    if max_iterations > PATIENCE:
         factorised |= (bound > tolerance) & (counts <= MANY)
     for n in (factorised & (counts > 0)).nonzero()[:, 0]:
         if operator is None:

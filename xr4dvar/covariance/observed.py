@@ -18,6 +18,9 @@ __all__ = ["ObservedRoot", "analyse_complete", "factorised_through", "is_complet
 #: Iterations between two looks at the bound of the error.
 LOOK = 5
 
+#: Cells of the fields that are observed at once.
+CELLS = 2**23
+
 
 @dataclass(frozen=True)
 class ObservedRoot:
@@ -200,15 +203,20 @@ def factorised_through(root: Root, operator: Observes, values: Tensor, precision
     values, precision : Tensor (time, y, x)
         Innovations, and the inverse of their error variances, 0 where nothing was observed.
     """
-    at = (precision > 0).nonzero().unbind(1)
-    count = len(at[0])
-    unit = values.new_zeros(count, *values.shape)
-    unit[(torch.arange(count, device=values.device), *at)] = 1.0
-    rows = root.adjoint(operator.adjoint(unit[:, None])[:, 0])
-    system = rows @ rows.T
-    system.diagonal().add_(1.0 / precision[at])
-    weights = torch.cholesky_solve(values[at][:, None], torch.linalg.cholesky(system))[:, 0]
-    return root.apply(weights @ rows)
+    at = (precision > 0).flatten().nonzero()[:, 0]
+    observed = ObservedRoot(root, operator)
+    system = values.new_zeros(len(at), len(at))
+    for part in torch.arange(len(at), device=at.device).split(max(1, CELLS // values.numel())):
+        unit = values.new_zeros(len(part), values.numel())
+        unit.scatter_(1, at[part, None], 1.0)
+        seen = observed.apply(observed.adjoint(unit.view(-1, *values.shape)))
+        system[part] = seen.flatten(1)[:, at]
+    system.diagonal().add_(1.0 / precision.flatten()[at])
+    weights = torch.zeros_like(values).flatten()
+    lower = torch.linalg.cholesky(system)
+    weights[at] = torch.cholesky_solve(values.flatten()[at, None], lower)[:, 0]
+    increment: Tensor = root.apply(observed.adjoint(weights.view(1, *values.shape)))[0]
+    return increment
 
 
 def _dot(first: Tensor, second: Tensor) -> Tensor:

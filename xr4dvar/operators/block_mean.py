@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 
-from xr4dvar.arguments import check_count, check_mapping
+from xr4dvar.arguments import check_choice, check_count, check_mapping
 from xr4dvar.errors import Problems
 from xr4dvar.labels import Grid
 from xr4dvar.labels.coordinates import Coordinate
@@ -20,6 +20,8 @@ from xr4dvar.registry import register
 from xr4dvar.types import BoolArray, FloatArray, Role
 
 __all__ = ["BlockMean"]
+
+Weights = Literal["area", "equal"]
 
 #: Share of a block that may lie outside the grid of the state.
 OUTSIDE = 0.01
@@ -46,6 +48,9 @@ class BlockMean(Operator):
         Cells of a block along each dimension, counted from the first one; a last one may have
         fewer. For grids with 2-D coordinates, and where the coordinates of the coarse grid are not
         the centres of its blocks. Not given: blocks follow from the coordinates.
+    weights : {"area", "equal"}
+        What a cell counts by: its area inside the block, or the share of it, as in
+        ``fine.coarsen(...).mean()``.
 
     Examples
     --------
@@ -60,11 +65,13 @@ class BlockMean(Operator):
     """
 
     cells: Mapping[str, int] | None = None
+    weights: Weights = "area"
 
     other_grid: ClassVar[bool] = True
 
     def check(self, grid: Grid, names: Sequence[str], problems: Problems) -> None:
         """Note blocks that the grid does not hold."""
+        check_choice("weights", self.weights, get_args(Weights), problems)
         if self.cells is None or not check_mapping("cells", self.cells, "{'lat': 4}", problems):
             return
         with problems.collect():
@@ -133,7 +140,8 @@ class BlockMean(Operator):
         problems = Problems()
         borders = self._borders(cells.grid, cells.observed, problems)
         problems.raise_if_any()
-        return {role: _means(cells, role, own) for role, own in borders.items()}
+        equal = self.weights == "equal"
+        return {role: _means(cells, role, own, equal) for role, own in borders.items()}
 
 
 def same_axis(first: Coordinate, second: Coordinate) -> bool:
@@ -154,7 +162,7 @@ def same_axis(first: Coordinate, second: Coordinate) -> bool:
     return bool((np.abs(first.values - second.values) <= near).all())
 
 
-def _means(cells: Cells, role: Role, borders: FloatArray) -> FloatArray:
+def _means(cells: Cells, role: Role, borders: FloatArray, equal: bool) -> FloatArray:
     """Weights of all cells of an axis for those of a patch; zeros where none stands for a block."""
     axis, index = cells.grid[role], cells.index(role)
     own = cell_borders(axis)
@@ -170,6 +178,9 @@ def _means(cells: Cells, role: Role, borders: FloatArray) -> FloatArray:
     whole = _measure(axis, borders[blocks + 1]) - _measure(axis, borders[blocks])
     total = inside.sum(1)
     held = total >= (1 - OUTSIDE) * whole
+    if equal:
+        inside /= np.diff(_measure(axis, own))
+        total = inside.sum(1)
     weights[rows[held]] = (inside / np.where(total > 0, total, 1.0)[:, np.newaxis])[held]
     return weights
 
