@@ -10,9 +10,8 @@ Run from the repository root::
   1 cm of noise; ``blur30gaps``, ``blur60gaps`` with 30 % of each day under clouds.
 - ``ssh4``, ``ssh8``, ``sst4``, ``sst8``: means over blocks of 4 x 4 or 8 x 8 cells, with 0.5 cm or
   0.1 K of noise.
-
-- ``enatl60``: a day of the western Mediterranean at 1/60 degree, means over blocks of 6 x 6 cells of
-  which at least half are sea, without noise; scored on the sea of these blocks.
+- ``enatl60``: a day of the western Mediterranean at 1/60 degree, means over blocks of 6 x 6 cells
+  of which at least half are sea, without noise; scored on the sea of these blocks.
 
 Of the twin are given 2012-10-01 .. 12-20, scored 2012-10-22 .. 12-02 on the inner 80 x 80 cells;
 learned from the truth of 2013-02-01 .. 2014-07-31, validated on 2014-08-20 .. 10-02. Its grid is a
