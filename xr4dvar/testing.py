@@ -1,10 +1,14 @@
-"""Helpers for tests of code that must stay lazy."""
+"""Helpers for tests of one's own code: that it stays lazy, that an operator has its adjoint."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from xr4dvar.operators import Operator
+    from xr4dvar.types import DimsMapping, Labelled
 
 
 @contextmanager
@@ -42,3 +46,56 @@ def raise_if_dask_computes(max_computes: int = 0) -> Iterator[None]:
 
     with dask.config.set(scheduler=count):
         yield
+
+
+def assert_adjoint(
+    operator: Operator,
+    like: Labelled,
+    *,
+    dims: DimsMapping | None = None,
+    seed: int = 0,
+    tolerance: float = 1e-10,
+) -> None:
+    """Hold an observation operator against the dot product, ``<H x, y> = <x, H' y>``.
+
+    Parameters
+    ----------
+    operator : Operator
+        A linear one.
+    like : DataArray or Dataset
+        On the grid of the state; its values are not looked at.
+    dims : mapping, optional
+        See `fit`.
+    seed : int
+        Of the random fields x and y, in float64.
+    tolerance : float
+        Difference of the two products, over ``|H x| |y|``.
+
+    Raises
+    ------
+    AssertionError
+        They differ by more.
+
+    Examples
+    --------
+    >>> from xr4dvar.testing import assert_adjoint
+    >>> field = xv.datasets.gulfstream_twin().ssh.isel(time=slice(0, 3))
+    >>> assert_adjoint(xv.operators.Blur({"lat": 0.5, "lon": "40 km"}), field)
+    """
+    import torch
+
+    from xr4dvar.labels import find_axes, make_grid
+    from xr4dvar.operators.binding import Binder
+    from xr4dvar.types import ROLES
+
+    grid = make_grid(like, find_axes(like, dims))
+    bound, _ = Binder(operator, grid)({role: grid[role].values[None] for role in grid.roles})
+    shape = [grid[role].size if role in grid.roles else 1 for role in ROLES]
+    generator = torch.Generator().manual_seed(seed)
+    x, y = torch.randn(2, 1, 1, *shape, dtype=torch.float64, generator=generator)
+    seen = bound(x)
+    left, right = float((seen * y).sum()), float((x * bound.adjoint(y)).sum())
+    size = float(seen.norm() * y.norm())
+    if not abs(left - right) <= tolerance * size:
+        name = type(operator).__name__
+        raise AssertionError(f"{name}: <H x, y> is {left:.15g}, <x, H' y> is {right:.15g}")

@@ -10,6 +10,7 @@ from tests.operators.grids import bound, grid_of, is_adjoint, noise
 from xr4dvar.errors import InputError
 from xr4dvar.operators.bound import AlongAxes, EachPatch
 from xr4dvar.operators.scaled import InUnits, norm_squared
+from xr4dvar.testing import assert_adjoint
 
 GRID = {"time": np.arange(5.0), "x": ["a", "b", "c"]}
 MATRIX = [[1.0, 1.0, 0.0], [0.0, 0.0, 0.0], [0.0, 2.0, -1.0]]
@@ -26,6 +27,14 @@ def test_a_matrix_of_components():
 def test_a_function_is_differentiated():
     h, _ = bound(xv.operators.Linear(lambda x: x.roll(1, -1) - 2 * x), grid_of(x=np.arange(6.0)))
     assert is_adjoint(h, (1, 1, 6))
+
+
+def test_the_dot_product_finds_a_wrong_adjoint():
+    field = xr.DataArray(np.zeros((5, 7)), dims=("time", "x"))
+    assert_adjoint(xv.operators.Linear(lambda x: x.cumsum(-1)), field)
+    wrong = xv.operators.Linear(lambda x: x.cumsum(-1), adjoint=lambda y: y.cumsum(-1))
+    with pytest.raises(AssertionError, match="Linear: <H x, y> is"):
+        assert_adjoint(wrong, field)
 
 
 def test_one_after_the_other():
