@@ -37,7 +37,7 @@ ACCURACY = 0.02
 MOST_MODES = 5000
 
 #: Correlation lengths that a part of a window reaches beyond the cells that it is for.
-HALO = 1.0
+HALO = 1.5
 
 #: Error variance, over the prior variance, of observations that are precise: they need modes in
 #: double precision, and tell of places farther away.
