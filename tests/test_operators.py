@@ -410,3 +410,147 @@ def test_a_model_file_holds_the_operator(tmp_path):
     assert loaded.method.operator == BLUR
     assert loaded.digest == fitted.digest
     assert can(loaded.method, "errors")
+
+
+def test_windows_are_longer_by_what_the_operator_reaches(monkeypatch):
+    """Windows of few cells, whose blur reaches beyond them, against the dense map of the whole."""
+    from xr4dvar.methods.oi import config
+
+    obs = field(times=1, lat=40, lon=6)
+    blur = xv.operators.Blur({"lat": 1.0})
+    method = xv.OptimalInterpolation(
+        {"time": "1D", "lat": 1.2, "lon": 1.2}, 1.0, 0.1, mean=0.0, operator=blur
+    )
+    assert obs.fourdvar.plan(method).patch["lat"] == 40
+    monkeypatch.setattr(config, "WINDOW_CELLS", 100)
+    monkeypatch.setattr(config, "SMALL_CELLS", 100)
+    assert obs.fourdvar.plan(method).patch["lat"] < 40
+    maps = obs.fourdvar.reconstruct(method)
+    grid = make_grid(obs, find_axes(obs))
+    points = torch.cartesian_prod(*(torch.as_tensor(grid[r].values) for r in grid.roles))
+    b = Separable((1.0, 1.2, 1.2)).between(points, points).numpy()
+    expected = best(matrix(blur, obs), b, obs.values.ravel(), 0.1)
+    np.testing.assert_allclose(maps.values.ravel(), expected, atol=0.02)
+
+
+def test_months_of_daily_fields_are_used():
+    """Blocks that are longer than the correlation in time."""
+    truth = field(9, 90, 3, 3).cumsum("time") / 5
+    means = truth.coarsen(time=30).mean()
+    length = {"time": "2D", "lat": 0.3, "lon": 0.3}
+    method = xv.OptimalInterpolation(length, 1.0, 1e-4, mean=0.0, operator=xv.operators.BlockMean())
+    maps = means.fourdvar.reconstruct(method, grid=truth)
+    np.testing.assert_allclose(maps.coarsen(time=30).mean(), means, atol=0.02)
+
+
+PATCHES = {
+    "Variational": xv.Variational(
+        xv.EOFs(2), 1.0, patch={"time": 3}, operator=xv.operators.Blur({"time": "2D"})
+    ),
+    "a matrix": xv.FourDVarNet(
+        patch={"lon": 8}, background=None, operator=xv.operators.Linear(2 * np.eye(16))
+    ),
+    "a function": xv.FourDVarNet(
+        patch={"lon": 8}, background=None,
+        operator=xv.operators.Function(lambda x: x + x.roll(1, -1)),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PATCHES)
+def test_patches_shorter_than_the_operator_are_refused(name):
+    truth = blurry_truth(20)
+    with pytest.raises(InputError, match="would lose some of it; fix: give a longer patch"):
+        truth.fourdvar.fit(PATCHES[name], truth)
+
+
+HOLES = {
+    "a blur loses what is near": (BLUR, 0.2, 0.9),
+    "a function loses the cells": (xv.operators.Function(torch.exp), 0.98, 0.999),
+    "differences lose both": (xv.operators.Linear(lambda x: x - x.roll(1, -1)), 0.7, 0.9),
+}
+
+
+@pytest.mark.parametrize("name", HOLES)
+def test_unknown_truth_makes_what_is_observed_of_it_unknown(name):
+    from xr4dvar.contract.training_data import BlockBox, TrainingData
+    from xr4dvar.labels import Normalisation
+    from xr4dvar.operators.binding import Binder
+
+    operator, low, high = HOLES[name]
+    truth = blurry_truth(4)
+    grid = make_grid(truth, find_axes(truth))
+    scales = Normalisation(("t",), (0.0,), (1.0,))
+    data = TrainingData(
+        lambda box: [], truth.shape, ["t"], grid, scales, True, (0, 4), (0, 4),
+        lambda observed, generator: observed, binder=Binder(operator, grid),
+    )  # fmt: skip
+    box = BlockBox((), tuple(slice(0, n) for n in truth.shape))
+    gappy_truth = truth.values.copy()
+    size = 6 if "differences" in name else 2
+    gappy_truth[:, 4 : 4 + size, 5 : 5 + size] = np.nan
+    found, whole = (data.observed(f[None], box)[0] for f in (gappy_truth, truth.values))
+    known = np.isfinite(found)
+    assert low < known.mean() < high
+    assert np.isfinite(whole).all()
+    assert not known[:, 4 : 4 + size, 5 : 5 + size].any()
+    np.testing.assert_allclose(found[known], whole[known], atol=5e-3)
+
+
+@pytest.mark.parametrize("function", [True, False])
+def test_axes_of_ones_own_operators_run_as_in_the_data(function):
+    obs = field(times=1, lat=3, lon=6)
+    rows = np.random.default_rng(5).normal(size=(6, 6))
+    turned = obs.isel(lon=slice(None, None, -1), lat=slice(None, None, -1))
+    own = rows
+    if function:
+        own = lambda x: x @ torch.as_tensor(rows).to(x).T + x.roll(1, -2)  # noqa: E731
+    maps = turned.fourdvar.reconstruct(oi(xv.operators.Linear(own)))
+    h = np.kron(np.eye(3), rows)
+    if function:
+        h = h + np.kron(np.roll(np.eye(3), 1, 0), np.eye(6))
+    grid = make_grid(obs, find_axes(obs))
+    lat, lon = (torch.as_tensor(grid[r].values[::-1].copy()) for r in ("y", "x"))
+    points = torch.cartesian_prod(torch.zeros(1).double(), lat, lon)
+    terms = [
+        Separable((3.0, one["lat"], one["lon"]), "gaussian", variance)
+        for one, variance in zip(LENGTHS, VARIANCES, strict=True)
+    ]
+    b = Sum(terms).between(points, points).numpy()
+    expected = best(h, b, turned.values.ravel(), 0.01, 2.0)
+    np.testing.assert_allclose(maps.values.ravel(), expected, atol=1e-3)
+
+
+def test_operators_that_tell_variables_apart_are_refused_by_interpolation():
+    both = xr.Dataset({"t": field(), "s": field(2)})
+    for function in (lambda x: x.flip(1), lambda x: x * torch.arange(2).view(1, 2, 1, 1, 1)):
+        with pytest.raises(InputError, match="maps each variable by itself"):
+            both.fourdvar.reconstruct(oi(xv.operators.Linear(function)))
+    alike = both.fourdvar.reconstruct(oi(xv.operators.Linear(lambda x: 2.0 * x)))
+    assert set(alike) == {"t", "s"}
+
+
+@pytest.mark.parametrize("size", [1e2, 1e4])
+def test_operators_that_amplify_are_as_exact(size):
+    """Observations k times as large, of a field seen k times as large."""
+    obs = field(times=1)
+    large = (obs * size).fourdvar.reconstruct(
+        oi(xv.operators.Linear(lambda x: size * x), r=0.01 * size**2), error=True
+    )
+    usual = obs.fourdvar.reconstruct(oi(xv.operators.Mask(), r=0.01), error=True)
+    np.testing.assert_allclose(large.t, usual.t, atol=2e-3)
+    np.testing.assert_allclose(large.t_error, usual.t_error, atol=1e-3)
+    precise = obs.fourdvar.reconstruct(oi(xv.operators.Linear(lambda x: size * x), r=1.0))
+    expected = (obs / size).fourdvar.reconstruct(oi(xv.operators.Mask(), r=max(1e-9, size**-2)))
+    np.testing.assert_allclose(precise, expected, atol=2e-3 / size**0.5)
+
+
+def test_functions_of_the_time_before_are_refused_too():
+    later = xv.operators.Function(lambda x: torch.cat([x[:, :, :1], x[:, :, 1:] + x[:, :, :-1]], 2))
+    method = xv.FourDVar(xv.Lorenz63(dt=0.01), 1.0, operator=later)
+    obs = xv.datasets.lorenz63(windows=1, steps=40, first=2, last=38).obs
+    with pytest.raises(InputError, match="joins times"):
+        obs.fourdvar.reconstruct(method)
+    pointwise = xv.operators.Linear(lambda x: 2.0 * x)
+    twice = xv.FourDVar(xv.Lorenz63(dt=0.01), 1.0, climate=300, operator=pointwise @ pointwise)
+    assert obs.fourdvar.reconstruct(twice).shape == obs.shape

@@ -1,5 +1,7 @@
 """Grids and bound operators for the tests of the room."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 import xarray as xr
@@ -26,7 +28,7 @@ def bound(operator, grid, observed=None, domain=None, **parts):
         values = grid[role].values
         coordinates[role] = values[parts.get(role, slice(None))][np.newaxis]
     own = None if domain is None else np.asarray(domain)[np.newaxis]
-    return Binder(operator, grid, observed)(coordinates, own)
+    return Binder(operator, replace(grid, observed=observed))(coordinates, own)
 
 
 def noise(*shape, seed=0):

@@ -1,5 +1,7 @@
 """Block means against xarray's coarsen, with area, ragged edges, coasts and circles."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -16,7 +18,7 @@ def at_anchors(operator, state, observed, field):
     """Observations of a field (Y, X) at the cells that stand for blocks."""
     h, seen = bound(operator, state, observed)
     problems = Problems()
-    anchors = operator.anchors(state, observed, problems)
+    anchors = operator.anchors(replace(state, observed=observed), problems)
     assert not problems.found
     values = h(torch.as_tensor(field)[None, None, None])[0, 0, 0].numpy()
     rows = anchors.get("y", np.arange(state["y"].size))
@@ -74,6 +76,45 @@ def test_equal_weights_are_those_of_coarsen():
     np.testing.assert_allclose(found[:, 0], [10.0, 55.0])
 
 
+def test_one_block_along_an_axis_is_all_of_it():
+    obs = xr.DataArray(
+        np.ones((1, 3)), dims=("y", "x"), coords={"y": [4.5], "x": [4.0, 12.0, 20.0]}
+    )
+    fine = xr.Dataset(coords={"y": np.arange(10.0), "x": np.arange(1.0, 24.0, 2.0)})
+    maps = obs.rename("t").fourdvar.reconstruct(oi(), grid=fine)
+    np.testing.assert_allclose(maps.mean("y").coarsen(x=4).mean(), 1.0, atol=1e-3)
+    off = obs.rename("t").assign_coords(y=[2.0])
+    with pytest.raises(InputError, match="has one block, whose middle is not that of the grid"):
+        off.fourdvar.reconstruct(oi(), grid=fine)
+
+
+def test_missing_blocks_are_no_longer_ones(caplog):
+    obs = coarse(y=np.array([1.0, 4.0, 10.0]), x=np.arange(2.0, 24.0, 6.0))
+    with pytest.raises(InputError, match="steps from 3 to 6: blocks would reach over"):
+        obs.fourdvar.reconstruct(oi(), grid=FINE_GRID)
+    shifted = coarse(y=np.arange(0.0, 12.0, 3.0), x=np.arange(2.0, 24.0, 6.0))
+    shifted.fourdvar.reconstruct(oi(), grid=FINE_GRID)
+    assert "1 of 4 blocks of 'y' reach beyond the grid, and are not used" in caplog.text
+
+
+def test_cells_are_counted_from_the_first_of_the_data():
+    fine = xr.DataArray(noise(10, 4).numpy(), dims=("y", "x"), name="t",
+                        coords={"y": np.arange(10.0)[::-1], "x": np.arange(4.0)})  # fmt: skip
+    means = fine.pad(y=(0, 2)).coarsen(y=4).mean().assign_coords(y=[9.0, 5.0, 1.0])
+    maps = means.fourdvar.reconstruct(oi(cells={"y": 4}), grid=fine)
+    back = maps.pad(y=(0, 2)).coarsen(y=4).mean()
+    np.testing.assert_allclose(back.values, means.values, atol=1e-3)
+
+
+def test_labels_of_all_axes_are_those_of_the_grid():
+    obs = coarse(y=np.arange(1.0, 12.0, 3.0), x=FINE["x"])
+    fine = xr.Dataset(coords={"y": FINE["y"][:12], "x": FINE["x"][::-1]})
+    maps = obs.fourdvar.reconstruct(oi(), grid=fine)
+    np.testing.assert_array_equal(maps.x, fine.x)
+    back = maps.sortby("x").coarsen(y=3).mean()
+    np.testing.assert_allclose(back.values, obs.values, atol=1e-3)
+
+
 def test_round_a_circle():
     """The first block reaches over the seam."""
     state = grid_of(("lon",), lat=np.arange(2.0), lon=LON)
@@ -101,14 +142,14 @@ def test_the_sea_of_a_coastal_block():
     h, _ = bound(operator, state, observed, domain=sea)
     field = np.where(sea, noise(1, 13, 12).numpy(), 1e9)
     found = h(torch.as_tensor(field)[None, None])[0, 0, 0]
-    anchors = operator.anchors(state, observed, Problems())
+    anchors = operator.anchors(replace(state, observed=observed), Problems())
     first = found[anchors["y"][0], anchors["x"][0]]
     assert float(first) == pytest.approx(field[0, :4, :4][sea[0, :4, :4]].mean())
     assert is_adjoint(h, (1, 13, 12))
 
 
 def oi(**kw):
-    lengths = {"y": 3.0, "x": 6.0}
+    lengths = {"y": 1.0, "x": 2.0}
     return xv.OptimalInterpolation(
         lengths, 1.0, 1e-6, mean=0.0, operator=xv.operators.BlockMean(**kw)
     )
@@ -165,6 +206,14 @@ FINE_GRID = xr.Dataset(coords={"y": FINE["y"][:12], "x": FINE["x"]})
         (coarse(), oi(cells={"y": 5}), FINE_GRID, "'y' has 4 blocks, the grid has 3"),
         (coarse(y=np.arange(0, 12, 0.5), x=FINE["x"]), oi(), FINE_GRID, "is finer than"),
         (coarse(), oi(cells={"y": 0}), FINE_GRID, "cells along 'y'"),
+        (coarse(), oi(cells={}), FINE_GRID, "cells is empty"),
+        (coarse(), oi(cells={"y": 3}), FINE_GRID, "'x' of obs differs from that of the grid"),
+        (
+            coarse(y=50 + np.arange(0, 12, 3.0), x=FINE["x"]),
+            oi(),
+            FINE_GRID,
+            "lie outside the grid",
+        ),
     ],
 )
 def test_what_cannot_be_used_is_told(obs, method, grid, words):

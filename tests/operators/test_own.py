@@ -21,7 +21,7 @@ def test_a_matrix_of_components():
     x = noise(2, 1, 5, 1, 3)
     torch.testing.assert_close(h(x), x @ torch.tensor(MATRIX, dtype=torch.float64).T)
     assert is_adjoint(h, (5, 1, 3))
-    assert seen is None
+    np.testing.assert_array_equal(seen[0, 0, 0], [True, False, True])  # zeros tell nothing
 
 
 def test_a_function_is_differentiated():
@@ -88,6 +88,10 @@ OBS = xr.DataArray(np.zeros((5, 3)), dims=("time", "component"), name="s",
         (xv.operators.Linear(lambda x: x.sum(-1)), "turns a field of shape"),
         (xv.operators.Function(3), "function is 3"),
         (xv.operators.Function(lambda x: x / torch.zeros(7)), "fails on a field of shape"),
+        (xv.operators.Linear("abc"), "matrix is 'abc', no matrix of finite numbers"),
+        (xv.operators.Linear(3.0), "the data have 3 components along x"),
+        (xv.operators.Linear([[np.nan] * 3] * 3), "no matrix of finite numbers"),
+        (xv.operators.Linear(lambda x: x @ torch.eye(3).double()), "a.to"),
         (xv.operators.Blur, "no observation operator"),
         ("blur", "operator is 'blur', no observation operator"),
     ],

@@ -16,11 +16,13 @@ from xr4dvar.operators.operator import Operator, check_operator, is_mask
 from xr4dvar.types import ROLES, BoolArray, FloatArray
 
 if TYPE_CHECKING:
+    from xr4dvar.contract.method import Parameters
     from xr4dvar.operators.binding import Binder
 
 __all__ = [
     "binder_of",
     "check_method_operator",
+    "check_reach",
     "observed_patches",
     "operator_of",
     "stacked",
@@ -35,16 +37,14 @@ def operator_of(method: object) -> Any:
     return own if isinstance(own, Operator) else Mask()
 
 
-def binder_of(
-    method: object, grid: Grid, observed: Grid | None = None, domain: Any = None
-) -> Binder | None:
+def binder_of(method: object, grid: Grid, domain: Any = None) -> Binder | None:
     """What binds the operator of a method to patches of a grid; None where it is the mask."""
     operator = operator_of(method)
     if is_mask(operator):
         return None
     from xr4dvar.operators.binding import Binder
 
-    return Binder(operator, grid, observed, None if domain is None else _sea(domain, grid))
+    return Binder(operator, grid, None if domain is None else _sea(domain, grid))
 
 
 def _sea(domain: Any, grid: Grid) -> BoolArray:
@@ -113,12 +113,32 @@ def check_method_operator(
     if linear and not operator.linear:  # type: ignore[union-attr]
         what = f"{name} takes linear operators, {kind} is not known to be one"
         problems.add(what, "use Variational, FourDVar or FourDVarNet, or operators.Linear")
+    if linear and len(names) > 1 and operator.joins_variables(grid, names):  # type: ignore[union-attr]
+        what = f"{name} maps each variable by itself, and {kind} joins them or tells them apart"
+        problems.add(what, "use Variational, FourDVar or FourDVarNet, or give one variable")
     background = getattr(method, "background", None)
     own = operator_of(background)
     if hasattr(background, "operator") and own != operator:
         what = f"the background has the operator {own!r}, {name} has {operator!r}"
         problems.add(what, "give both the same, or only this one")
     return len(problems.found) == before
+
+
+def check_reach(method: Any, grid: Grid, parameters: Parameters, problems: Problems) -> None:
+    """Note windows in which some observations would never be seen with all that they depend on."""
+    operator = operator_of(method)
+    if is_mask(operator):
+        return
+    windows = method.windows(grid, parameters)
+    for role, cells in operator.reach(grid).items():
+        window, axis = windows[role], grid[role]
+        if window.patch < axis.size and window.stride > window.patch - 2 * cells:
+            problems.add(
+                f"what {type(operator).__name__} observes reaches {cells} cells along "
+                f"{axis.name!r}, and patches of {window.patch} cells with steps of "
+                f"{window.stride} would lose some of it",
+                f"give a longer patch, or a larger overlap, along {axis.name!r}",
+            )
 
 
 def with_operator(background: Any, operator: Any) -> Any:

@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Block", "BlockBox", "TrainingData"]
 
+#: Share of its spread by which unknown values may change what is taken as observed of a field.
+UNKNOWN = 1e-3
+#: Random values of unknown cells that are tried.
+DRAWS = 2
+
 #: Reads the same box of several arrays at once: one slice a dimension.
 Reader = Callable[[tuple[slice, ...]], list[FloatArray]]
 
@@ -181,11 +186,22 @@ class TrainingData:
         if self.binder is None:
             return field
         coordinates = {r: v[np.newaxis] for r, v in self._coordinates(box).items()}
-        known = np.isfinite(field)
         operator, seen = self.binder(coordinates)
-        found = through(operator, np.where(known, field, 0.0)[np.newaxis])[0]
-        lost = through(operator, (~known).astype(np.float64)[np.newaxis])[0] != 0
-        return np.where(lost if seen is None else lost | ~seen[0], np.nan, found)
+        lost = (
+            np.zeros(field.shape, dtype=bool) if seen is None else ~seen & np.ones_like(field, bool)
+        )
+        known = np.isfinite(field)
+        if not known.any():
+            return np.full(field.shape, np.nan)
+        mean, spread = float(field[known].mean()), float(field[known].std()) or 1.0
+        found = through(operator, np.where(known, field, mean)[np.newaxis])[0]
+        if not known.all():  # what other values of the unknown cells would change is not known
+            drawn = np.random.default_rng(0).standard_normal((DRAWS, *field.shape))
+            for change in (np.ones_like(drawn[0]), *drawn):  # equal ones, and none that cancel
+                other = np.where(known, field, mean + spread * change)
+                changed = through(operator, other[np.newaxis])[0]
+                lost = lost | (np.abs(changed - found) > UNKNOWN * spread)
+        return np.where(lost, np.nan, found)
 
     def _five(self, array: FloatArray) -> FloatArray:
         """(T, Y, X), with size 1 for an axis that is not there."""

@@ -23,6 +23,7 @@ from xr4dvar.covariance.exact import factorise
 from xr4dvar.covariance.interfaces import Observes, Root
 from xr4dvar.covariance.observed import (
     ObservedRoot,
+    amplification,
     analyse_complete,
     factorised_through,
     is_complete,
@@ -186,8 +187,10 @@ def _solve(
         if operator is None:
             increment[n] = _factorised(values[n], precision[n], prior)
         else:
-            root = prior.root(1.0 / float(precision[n].max()), torch.float64, truncation)
-            increment[n] = factorised_through(root, operator.take(n[None]), values[n], precision[n])
+            own = operator.take(n[None])
+            largest = float(precision[n].max()) * amplification(own, values[n][None])
+            root = prior.root(1.0 / largest, torch.float64, truncation)
+            increment[n] = factorised_through(root, own, values[n], precision[n])
     return increment, iterations.where(~factorised, 0), bound.where(~factorised, 0.0)
 
 
@@ -214,6 +217,8 @@ def _iterated(
     is never hidden.
     """
     least = 1.0 / float(precision.max())
+    if operator is not None:
+        least /= amplification(operator, values)
     whole = prior.root(least, torch.float64, truncation)
     root: Root = whole if operator is None else ObservedRoot(whole, operator)
     right = root.adjoint(precision * values)

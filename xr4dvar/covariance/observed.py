@@ -13,10 +13,13 @@ from xr4dvar.covariance.models import Separable
 from xr4dvar.covariance.on_grid import Prior
 from xr4dvar.covariance.roots import ProductRoot, SumRoot
 
-__all__ = ["ObservedRoot", "analyse_complete", "factorised_through", "is_complete"]
+__all__ = ["ObservedRoot", "amplification", "analyse_complete", "factorised_through", "is_complete"]
 
 #: Iterations between two looks at the bound of the error.
 LOOK = 5
+
+#: Iterations of the power method, and room for what it has not found.
+POWER, ROOM = 10, 1.2
 
 #: Cells of the fields that are observed at once.
 CELLS = 2**23
@@ -70,6 +73,19 @@ def _squares(root: Root, matrices: Mapping[int, Tensor]) -> Tensor:
     return torch.einsum("a,b,c->abc", *squares).flatten()
 
 
+def amplification(operator: Observes, like: Tensor) -> float:
+    """Largest ``|H x|^2 / |x|^2``, at least 1, by the power method; `like` is (n, time, y, x)."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(like.shape, dtype=torch.float64, generator=generator)[:, None].to(like)
+    largest = 1.0
+    for _ in range(POWER):
+        x = operator.adjoint(operator(x))
+        norm = x.norm()
+        largest = max(1.0, ROOM * float(norm))
+        x = x / norm.clamp(min=1e-300)
+    return largest
+
+
 def is_complete(operator: Observes, precision: Tensor) -> bool:
     """Whether samples (n, time, y, x) are observed wherever the operator gives anything."""
     given = operator(torch.ones_like(precision)[:, None])[:, 0] != 0
@@ -102,7 +118,8 @@ def analyse_complete(
     tolerance, max_iterations, truncation
         See `analyse`.
     """
-    root = prior.root(1.0 / float(precision.max()), torch.float64, truncation)
+    least = 1.0 / (float(precision.max()) * amplification(operator, values))
+    root = prior.root(least, torch.float64, truncation)
     observed, half = ObservedRoot(root, operator), precision.sqrt()
     precondition = preconditioner(prior, operator, precision)
     residual = half * values

@@ -11,6 +11,7 @@ from torch import Tensor
 from xr4dvar.covariance.interfaces import Coordinates, Observes
 from xr4dvar.covariance.models import Separable
 from xr4dvar.covariance.modes import Modes, error_of_modes, leading_modes
+from xr4dvar.covariance.observed import amplification
 from xr4dvar.covariance.on_grid import Prior
 from xr4dvar.errors import InputError
 
@@ -72,7 +73,8 @@ def _factorised(error: Tensor, prior: Prior, operator: Observes) -> Tensor:
     left = torch.ones_like(error)
     if not count:
         return left
-    root = prior.root(float(error[at].min()), torch.float64, TRUNCATION)
+    least = float(error[at].min()) / amplification(operator, error[None])
+    root = prior.root(least, torch.float64, TRUNCATION)
     unit = error.new_zeros(count, *error.shape)
     unit[(torch.arange(count), *at)] = 1.0
     rows = root.adjoint(operator.adjoint(unit[:, None])[:, 0])
@@ -92,6 +94,7 @@ def _by_modes(error: Tensor, prior: Prior, operator: Observes) -> Tensor:
         what = "the error of maps of so many observations needs lengths in the units of the axes, "
         raise InputError([(what + "and an operator without land that acts along axes", fix)])
     least = float(error[error.isfinite()].min())
+    least /= amplification(operator, error[None])
     left = min(ACCURACY**2, 0.25 * least) / len(terms)
     modes = [leading_modes(term, prior.coordinates, left) for term in terms]  # type: ignore[arg-type]
     count = sum(each.count for each in modes)

@@ -31,6 +31,8 @@ class Grid:
         a grid with 2-D coordinates, whose y and x are distances in km.
     curvilinear : bool
         Whether it is such a grid.
+    observed : Grid, optional
+        The grid of the observations, where it is another one: of blocks of these cells.
 
     Examples
     --------
@@ -46,6 +48,7 @@ class Grid:
     coordinates: Mapping[Role, Coordinate]
     geographic: bool
     curvilinear: bool = False
+    observed: Grid | None = None
 
     @property
     def roles(self) -> tuple[Role, ...]:

@@ -60,7 +60,7 @@ def placed(obs: Labelled, template: xr.DataArray, cells: Mapping[str, np.ndarray
     template : DataArray
         An array on the finer grid.
     cells : mapping of str to numpy.ndarray of int
-        For each dimension that differs: number of the cell for each entry of `obs`.
+        For each dimension of an axis: number of the cell for each entry of `obs`.
 
     Examples
     --------
@@ -73,6 +73,8 @@ def placed(obs: Labelled, template: xr.DataArray, cells: Mapping[str, np.ndarray
     for dim, own in cells.items():
         source = np.full(template.sizes[dim], -1)
         source[own] = np.arange(len(own))
+        if np.array_equal(source, np.arange(obs.sizes[dim])):
+            continue  # the same cells in the same order
         lost = [name for name, c in obs.coords.items() if dim in c.dims]
         spread = obs.drop_vars(lost).isel({dim: np.maximum(source, 0)})
         obs = spread.where(xr.DataArray(source >= 0, dims=dim))

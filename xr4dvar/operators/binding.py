@@ -13,6 +13,7 @@ from xr4dvar.labels import Grid
 from xr4dvar.operators.bound import Bound, ByGradient, one_or_each
 from xr4dvar.operators.cells import Cells
 from xr4dvar.operators.operator import Operator
+from xr4dvar.operators.weights import LOST
 from xr4dvar.types import ROLES, BoolArray, FloatArray, Role
 
 __all__ = ["Binder", "as_bound", "depends_on"]
@@ -30,15 +31,12 @@ class Binder:
     operator : Operator
     grid : Grid
         All cells of the state.
-    observed : Grid, optional
-        The grid of the observations, where it is another one.
     domain : numpy.ndarray of bool, shape (T or 1, Y, X), optional
         Cells of the grid that hold a state, where patches do not bring their own.
     """
 
     operator: Operator
     grid: Grid
-    observed: Grid | None = None
     domain: BoolArray | None = None
     _kept: dict[Any, tuple[Bound, BoolArray | None]] = field(default_factory=dict, repr=False)
 
@@ -85,7 +83,7 @@ class Binder:
         if key not in self._kept:
             if len(self._kept) >= KEPT:
                 self._kept.clear()
-            cells = Cells(self.grid, starts, sizes, self.observed, own)
+            cells = Cells(self.grid, starts, sizes, own)
             bound = as_bound(self.operator.bind(cells), linear=self.operator.linear)
             self._kept[key] = bound, self.operator.seen(cells)
         return self._kept[key]
@@ -119,5 +117,8 @@ def depends_on(operator: Operator, cells: Cells, some: BoolArray) -> BoolArray:
     bound = as_bound(operator.bind(cells), linear=operator.linear)
     shape = cells.shape
     inside = torch.as_tensor(np.broadcast_to(some, shape).astype(np.float64))
-    found: BoolArray = (bound(inside[None, None])[0, 0].abs() > 0).numpy()
+    # of random numbers: differences of equal ones are none
+    drawn = torch.randn(shape, dtype=inside.dtype, generator=torch.Generator().manual_seed(0))
+    size = bound(torch.ones_like(inside)[None, None]).abs().amax().clamp(min=1e-300)
+    found: BoolArray = (bound((drawn * inside)[None, None])[0, 0].abs() > LOST * size).numpy()
     return found

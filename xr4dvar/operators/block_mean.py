@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, get_args
 
@@ -19,12 +20,16 @@ from xr4dvar.operators.weights import bound_weights, cell_borders, seen_rows
 from xr4dvar.registry import register
 from xr4dvar.types import BoolArray, FloatArray, Role
 
-__all__ = ["BlockMean"]
+__all__ = ["BlockMean", "same_axis"]
+
+log = logging.getLogger("xr4dvar")
 
 Weights = Literal["area", "equal"]
 
 #: Share of a block that may lie outside the grid of the state.
 OUTSIDE = 0.01
+#: The longest step between blocks over the shortest, at most: months, but no missing ones.
+UNEVEN = 1.5
 #: Axes whose difference is below this share of a spacing are the same.
 SAME = 1e-3
 
@@ -40,7 +45,7 @@ class BlockMean(Operator):
     the centres of the observations' grid, and those of cells half way between theirs: they need
     not match. So along time, where its axis is coarser. A mean is over the part of a block that
     ``mask=`` holds (sea). A block of which more than 1 % lies outside the grid of the state is not
-    used.
+    used, and the log says so.
 
     Parameters
     ----------
@@ -74,36 +79,59 @@ class BlockMean(Operator):
         check_choice("weights", self.weights, get_args(Weights), problems)
         if self.cells is None or not check_mapping("cells", self.cells, "{'lat': 4}", problems):
             return
+        if not self.cells:
+            problems.add("cells is empty", "leave it out, or say how many cells blocks have")
         with problems.collect():
             for role, size in by_role(self.cells, grid.axes, "cells").items():
                 check_count(f"cells along {grid[role].name!r}", size, problems)
 
-    def roles(self, grid: Grid) -> Collection[Role]:
-        """Those that `cells` names, else all: what is coarse is told by the observations."""
-        return grid.roles if self.cells is None else tuple(by_role(self.cells, grid.axes, "cells"))
+    def reach(self, grid: Grid) -> dict[Role, int]:
+        """Cells of the longest block, on either side of the one that stands for it."""
+        found = {}
+        for role, borders in self._borders(grid, Problems()).items():
+            own = cell_borders(grid[role])
+            first = np.searchsorted(own, borders[:-1], side="right") - 1
+            found[role] = int((np.searchsorted(own, borders[1:]) - first).max() + 1) // 2 + 1
+        return found
 
-    def anchors(self, grid: Grid, observed: Grid, problems: Problems) -> dict[Role, np.ndarray]:
+    def anchors(self, grid: Grid, problems: Problems) -> dict[Role, np.ndarray]:
         """Number of the cell that stands for each block, along each axis that is coarser.
 
         Parameters
         ----------
-        grid, observed : Grid
-            Of the state, and of the observations.
+        grid : Grid
+            Of the state, with that of the observations.
         problems : Problems
             Gets axes that do not fit.
         """
         found: dict[Role, np.ndarray] = {}
-        for role, borders in self._borders(grid, observed, problems).items():
-            axis, own = grid[role], observed[role]
-            if len(borders) != own.size + 1:
-                what = f"{own.name!r} has {own.size} blocks, the grid has {len(borders) - 1}"
-                problems.add(what, f"select {len(borders) - 1} of them, or correct cells=")
+        observed = grid.observed
+        for role, borders in self._borders(grid, problems).items():
+            axis = grid[role]
+            blocks = len(borders) - 1
+            if observed is None or observed[role].size != blocks:
+                size, name = (0, axis.name) if observed is None else _named(observed[role])
+                what = f"{name!r} has {size} blocks, the grid has {blocks}"
+                problems.add(what, f"select {blocks} of them, or correct cells=")
                 continue
             middle = (borders[1:] + borders[:-1]) / 2
+            places = cell_borders(axis)
+            outside = (middle < places[0]) | (middle > places[-1])
+            if axis.period is None and outside.any():
+                what = (
+                    f"{int(outside.sum())} of {blocks} blocks of {axis.name!r} lie outside the grid"
+                )
+                problems.add(what, "select those inside, or give a larger grid")
+                continue
             found[role] = np.abs(axis.values - middle[:, np.newaxis]).argmin(1)
-            if len(np.unique(found[role])) < own.size:
-                what = f"{own.name!r} of the observations is finer than that of the grid"
+            if len(np.unique(found[role])) < blocks:
+                what = f"{axis.name!r} of the observations is finer than that of the grid"
                 problems.add(what, "BlockMean goes from a fine grid to a coarser one")
+            elif beyond := int((_coverage(axis, borders) < 1 - OUTSIDE).sum()):
+                log.warning(
+                    "%d of %d blocks of %r reach beyond the grid, and are not used",
+                    beyond, blocks, axis.name,
+                )  # fmt: skip
         return found
 
     def bind(self, cells: Cells) -> Any:
@@ -114,34 +142,74 @@ class BlockMean(Operator):
         """Cells that stand for a block inside the patch."""
         return seen_rows(self._weights(cells), cells)
 
-    def _borders(
-        self, grid: Grid, observed: Grid | None, problems: Problems
-    ) -> dict[Role, FloatArray]:
+    def _borders(self, grid: Grid, problems: Problems) -> dict[Role, FloatArray]:
         """Borders of the blocks along each axis on which they differ from the cells."""
         if self.cells is not None:
-            found: dict[Role, FloatArray] = {}
-            for role, size in by_role(self.cells, grid.axes, "cells").items():
-                own = cell_borders(grid[role])
-                found[role] = own[[*range(0, grid[role].size, size), grid[role].size]]
-            return found
-        if observed is None:
+            return {
+                role: _counted(grid[role], int(size))
+                for role, size in by_role(self.cells, grid.axes, "cells").items()
+            }
+        if grid.observed is None:
             return {}
         if grid.curvilinear:
             fix = "BlockMean(cells={'y': 6, 'x': 6}): blocks are counted from the first cell"
             problems.add("the grid has 2-D coordinates, which do not say where blocks end", fix)
             return {}
-        return {
-            role: cell_borders(observed[role])
-            for role in grid.roles
-            if not same_axis(grid[role], observed[role])
-        }
+        found: dict[Role, FloatArray] = {}
+        for role in grid.roles:
+            if not same_axis(grid[role], grid.observed[role]):
+                borders = _between(grid[role], grid.observed[role], problems)
+                if borders is not None:
+                    found[role] = borders
+        return found
 
     def _weights(self, cells: Cells) -> dict[Role, FloatArray]:
         problems = Problems()
-        borders = self._borders(cells.grid, cells.observed, problems)
+        borders = self._borders(cells.grid, problems)
         problems.raise_if_any()
         equal = self.weights == "equal"
         return {role: _means(cells, role, own, equal) for role, own in borders.items()}
+
+
+def _named(axis: Coordinate) -> tuple[int, str]:
+    return axis.size, axis.name
+
+
+def _counted(axis: Coordinate, size: int) -> FloatArray:
+    """Borders of blocks of so many cells, counted from the first one of the user's."""
+    own = cell_borders(axis)
+    if axis.descending:
+        return own[sorted({*range(axis.size, 0, -size), 0})]
+    return own[sorted({*range(0, axis.size, size), axis.size})]
+
+
+def _between(axis: Coordinate, blocks: Coordinate, problems: Problems) -> FloatArray | None:
+    """Borders of blocks half way between their middles."""
+    if blocks.size == 1:
+        places = cell_borders(axis)
+        middle = (places[0] + places[-1]) / 2
+        if abs(float(blocks.values[0]) - middle) > axis.spacing:
+            what = f"{blocks.name!r} has one block, whose middle is not that of the grid"
+            problems.add(what, f"say how many cells it has, cells={{{blocks.name!r}: ...}}")
+            return None
+        return places[[0, -1]]
+    steps = np.diff(blocks.values)
+    if steps.max() > UNEVEN * steps.min():
+        what = f"{blocks.name!r} of the observations has steps from {steps.min():g} to "
+        what += f"{steps.max():g}: blocks would reach over what is missing"
+        problems.add(what, f"put them on an even axis, obs.reindex({blocks.name}=...), as NaN")
+        return None
+    return cell_borders(blocks)
+
+
+def _coverage(axis: Coordinate, borders: FloatArray) -> FloatArray:
+    """Share of each block that lies on the grid, along an axis."""
+    own = cell_borders(axis)
+    if axis.period is not None:
+        return np.ones(len(borders) - 1)
+    inside = np.clip(borders, own[0], own[-1])
+    share: FloatArray = np.diff(inside) / np.diff(borders)
+    return share
 
 
 def same_axis(first: Coordinate, second: Coordinate) -> bool:

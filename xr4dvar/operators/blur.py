@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -95,10 +95,17 @@ class Blur(Operator):
                 "give a shorter length, or a larger domain",
             )
 
-    def roles(self, grid: Grid) -> Collection[Role]:
-        """Those that have a length, and y where that along x differs from row to row."""
-        lengths = self._lengths(grid)
-        return {*lengths, *(("y",) if np.ndim(lengths.get("x", 0.0)) else ())}
+    def reach(self, grid: Grid) -> dict[Role, int]:
+        """Cells within four standard deviations of a Gaussian, or half a box.
+
+        Where lengths along x are those of each row, also y, without more cells of it.
+        """
+        share, lengths = REACH[self.kernel], self._lengths(grid)
+        rows: dict[Role, int] = {"y": 0} if np.ndim(lengths.get("x", 0.0)) else {}
+        return rows | {
+            role: int(np.ceil(share * np.max(length) / np.diff(grid[role].values).min())) + 1
+            for role, length in lengths.items()
+        }
 
     def bind(self, cells: Cells) -> Any:
         """Give the weights of the cells of a patch."""

@@ -26,8 +26,6 @@ class Cells:
     starts, sizes : mapping of role to int
         First cell, and number of cells, along each axis that is there. Past the end of a circle the
         box goes on with its first cells.
-    observed : Grid, optional
-        The grid of the observations, where it is another one.
     domain : numpy.ndarray of bool, shape (T, Y, X), optional
         Cells of the box that hold a state: sea. Sizes may be 1.
 
@@ -43,7 +41,6 @@ class Cells:
     grid: Grid
     starts: dict[Role, int]
     sizes: dict[Role, int]
-    observed: Grid | None = None
     domain: BoolArray | None = None
 
     @property

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,9 +26,9 @@ class Mask(Operator):
     Mask()
     """
 
-    def roles(self, grid: Grid) -> Collection[Role]:
+    def reach(self, grid: Grid) -> dict[Role, int]:
         """None: each cell by itself."""
-        return ()
+        return {}
 
     def bind(self, cells: Cells) -> Any:
         """Leave states as they are."""

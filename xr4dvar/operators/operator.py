@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -21,7 +21,7 @@ class Operator:
 
     An operator is a frozen dataclass, its own configuration, with a method `bind`. Observations
     have the shape of the state: what is observed lies in the cell that it is nearest to, and
-    the other cells are missing.
+    the other cells are missing. Axes of the fields that it is given ascend.
 
     Attributes
     ----------
@@ -37,17 +37,29 @@ class Operator:
     def check(self, grid: Grid, names: Sequence[str], problems: Problems) -> None:
         """Note settings that cannot be used on a grid of the state."""
 
-    def roles(self, grid: Grid) -> Collection[Role]:
-        """Axes along which an observation depends on more cells than its own."""
-        return grid.roles
+    def reach(self, grid: Grid) -> dict[Role, int]:
+        """Cells to either side that an observation depends on, along each of its axes.
 
-    def anchors(self, grid: Grid, observed: Grid, problems: Problems) -> dict[Role, Any]:
+        Along other axes each cell is observed by itself. Default: all cells of all axes, which
+        methods then must not cut.
+        """
+        return {role: grid[role].size for role in grid.roles}
+
+    def roles(self, grid: Grid) -> tuple[Role, ...]:
+        """Axes along which an observation depends on more cells than its own."""
+        return tuple(self.reach(grid))
+
+    def joins_variables(self, grid: Grid, names: Sequence[str]) -> bool:
+        """Whether what is observed of a variable depends on others, or on which one it is."""
+        return False
+
+    def anchors(self, grid: Grid, problems: Problems) -> dict[Role, Any]:
         """Number of the cell that stands for each observation, along each axis that differs.
 
         Parameters
         ----------
-        grid, observed : Grid
-            Of the state, and of the observations.
+        grid : Grid
+            Of the state, with that of the observations as `Grid.observed`.
         problems : Problems
             Gets axes that do not fit.
         """
@@ -106,13 +118,18 @@ class Composed(Operator):
             what = f"{type(self.first).__name__} gives another grid, and another operator follows"
             problems.add(what, "let it be the last, BlockMean() @ Blur(...)")
 
-    def anchors(self, grid: Grid, observed: Grid, problems: Problems) -> dict[Role, Any]:
-        """Number of the cell that stands for each observation, as of the last."""
-        return self.last.anchors(grid, observed, problems)
+    def reach(self, grid: Grid) -> dict[Role, int]:
+        """The sum of both."""
+        last, first = self.last.reach(grid), self.first.reach(grid)
+        return {role: last.get(role, 0) + first.get(role, 0) for role in {**last, **first}}
 
-    def roles(self, grid: Grid) -> Collection[Role]:
-        """Those of both."""
-        return {*self.last.roles(grid), *self.first.roles(grid)}
+    def joins_variables(self, grid: Grid, names: Sequence[str]) -> bool:
+        """Whether either does."""
+        return any(part.joins_variables(grid, names) for part in (self.last, self.first))
+
+    def anchors(self, grid: Grid, problems: Problems) -> dict[Role, Any]:
+        """Number of the cell that stands for each observation, as of the last."""
+        return self.last.anchors(grid, problems)
 
     def bind(self, cells: Cells) -> Any:
         """Give the two in turn."""

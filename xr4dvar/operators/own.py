@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
-from xr4dvar.arguments import shown
-from xr4dvar.errors import InputError, Problems
+from xr4dvar.arguments import as_numbers, shown
+from xr4dvar.errors import Problems
 from xr4dvar.labels import Grid
 from xr4dvar.operators.cells import Cells
 from xr4dvar.operators.operator import Operator
+from xr4dvar.operators.probing import check_linear, joined_axes, joins_variables, try_function
+from xr4dvar.operators.weights import bound_weights, seen_rows
 from xr4dvar.registry import register
-from xr4dvar.types import Role
+from xr4dvar.types import ROLES, BoolArray, FloatArray, Role
 
 __all__ = ["Function", "Linear"]
-
-#: Difference, over the size of the products, by which an adjoint may miss the dot product.
-ADJOINT = 1e-8
 
 
 @register
@@ -30,7 +29,9 @@ class Function(Operator):
     Parameters
     ----------
     function : callable
-        From torch tensors (B, V, T, Y, X) to tensors of that shape, each sample by itself.
+        From torch tensors (B, V, T, Y, X), float32 or float64, to tensors of that shape, each
+        sample by itself; axes run as in the data. A function that joins cells sees all cells of
+        the axes along which it does: methods that cut these into patches refuse it.
 
     Examples
     --------
@@ -48,14 +49,22 @@ class Function(Operator):
         function: object = self.function
         if not callable(function):
             fix = "give a function of torch tensors (batch, variable, time, y, x)"
-            problems.add(f"function is {shown(self.function)}", fix)
+            problems.add(f"function is {shown(function)}", fix)
             return
         with problems.collect():
-            _try(function, "function", _shape(grid, names))
+            try_function(function, "function", grid, names)
+
+    def reach(self, grid: Grid) -> dict[Role, int]:
+        """All cells of the axes along which it joins them."""
+        return {role: grid[role].size for role in joined_axes(self.function, grid)}
+
+    def joins_variables(self, grid: Grid, names: Sequence[str]) -> bool:
+        """Whether it tells variables apart."""
+        return joins_variables(self.function, grid, names)
 
     def bind(self, cells: Cells) -> Any:
-        """Give the function."""
-        return self.function
+        """Give the function, of fields whose axes run as in the data."""
+        return _turned(self.function, cells.grid)
 
 
 @register
@@ -66,8 +75,8 @@ class Linear(Operator):
     Parameters
     ----------
     matrix : array-like of float, shape (n, n), or callable
-        Rows: what is observed in place of each of the n components (cells along x), rows of zeros
-        where nothing is; or a function as of `Function`, that is linear.
+        Rows: what is observed in place of each of the n components (cells along x, in the order of
+        the data), rows of zeros where nothing is; or a function as of `Function`, that is linear.
     adjoint : callable, optional
         The transposed function. Not given: by differentiation.
 
@@ -82,87 +91,63 @@ class Linear(Operator):
     adjoint: Callable[[Any], Any] | None = None
 
     def __post_init__(self) -> None:
-        matrix: Any = self.matrix
-        if not callable(matrix):
-            rows = tuple(tuple(np.asarray(row, dtype=float).tolist()) for row in matrix)
-            object.__setattr__(self, "matrix", rows)
+        numbers = None if callable(self.matrix) else as_numbers(self.matrix)
+        if numbers is not None and numbers.ndim == 2:
+            object.__setattr__(self, "matrix", tuple(map(tuple, numbers.tolist())))
 
     def check(self, grid: Grid, names: Sequence[str], problems: Problems) -> None:
-        """Note a matrix of another shape, and an adjoint that is none."""
-        if not callable(self.matrix):
-            size = grid["x"].size if "x" in grid.roles else 1
-            shape = np.shape(np.asarray(self.matrix, dtype=float))
-            if shape != (size, size):
-                what = f"matrix has the shape {shape}, the data have {size} components along x"
-                problems.add(what, f"give {size} x {size} numbers, zeros where nothing is observed")
-            elif self.adjoint is not None:
-                problems.add("adjoint is given with a matrix", "leave it out: it is the transpose")
+        """Note a matrix that is none or of another shape, and an adjoint that is none."""
+        if callable(self.matrix):
+            with problems.collect():
+                check_linear(self.matrix, self.adjoint, grid, names)
             return
-        with problems.collect():
-            _check_linear(self.matrix, self.adjoint, _shape(grid, names))
+        size = grid["x"].size if "x" in grid.roles else 1
+        numbers = as_numbers(self.matrix)
+        fix = f"give {size} x {size} numbers, zeros where nothing is observed"
+        if numbers is None or not np.isfinite(numbers).all():
+            problems.add(f"matrix is {shown(self.matrix)}, no matrix of finite numbers", fix)
+        elif numbers.shape != (size, size):
+            what = f"matrix has the shape {numbers.shape}, the data have {size} components along x"
+            problems.add(what, fix)
+        elif self.adjoint is not None:
+            problems.add("adjoint is given with a matrix", "leave it out: it is the transpose")
 
-    def roles(self, grid: Grid) -> Collection[Role]:
-        """Along x, of a matrix."""
-        return grid.roles if callable(self.matrix) else ("x",)
+    def reach(self, grid: Grid) -> dict[Role, int]:
+        """All of x, of a matrix; of a function all cells of the axes along which it joins them."""
+        joined: tuple[Role, ...] = ("x",)
+        if callable(self.matrix):
+            joined = joined_axes(self.matrix, grid)
+        return {role: grid[role].size for role in joined if role in grid.roles}
+
+    def joins_variables(self, grid: Grid, names: Sequence[str]) -> bool:
+        """Whether a function tells variables apart."""
+        return callable(self.matrix) and joins_variables(self.matrix, grid, names)
 
     def bind(self, cells: Cells) -> Any:
         """Give the matrix, or the function."""
-        import torch
+        from xr4dvar.operators.bound import ByGradient
 
-        from xr4dvar.operators.bound import AlongAxes, ByGradient
+        if not callable(self.matrix):
+            return bound_weights(self._weights(cells), cells)
+        back = None if self.adjoint is None else _turned(self.adjoint, cells.grid)
+        return ByGradient(_turned(self.matrix, cells.grid), back, linear=True)
 
-        if callable(self.matrix):
-            return ByGradient(self.matrix, self.adjoint, linear=True)
-        return AlongAxes({-1: torch.tensor(self.matrix, dtype=torch.float64)})
+    def seen(self, cells: Cells) -> BoolArray | None:
+        """Rows of a matrix whose weights are those of cells of the patch."""
+        return None if callable(self.matrix) else seen_rows(self._weights(cells), cells)
 
-
-def joins_times(operator: Operator, grid: Grid, names: Sequence[str]) -> bool:
-    """Whether observations of one time may depend on the field at others."""
-    own: Any = getattr(operator, "function", None) or getattr(operator, "matrix", None)
-    if not (isinstance(operator, Function | Linear) and callable(own)):
-        return "time" in operator.roles(grid)
-    x, both = _try(own, "the function", _shape(grid, names))
-    first = own(x[:, :, :1])
-    return not bool((both[:, :, :1] - first).abs().max() <= ADJOINT * (1 + first.abs().max()))
-
-
-def _shape(grid: Grid, names: Sequence[str]) -> tuple[int, ...]:
-    """Shape of two times of a field on the grid."""
-    y, x = (grid[role].size if role in grid.roles else 1 for role in ("y", "x"))
-    return 1, len(names), 2, y, x
+    def _weights(self, cells: Cells) -> Mapping[Role, FloatArray]:
+        matrix = np.array(self.matrix, dtype=np.float64)
+        if "x" not in cells.grid.roles:
+            return {"x": matrix} if matrix.size > 1 else {}
+        if cells.grid["x"].descending:
+            matrix = matrix[::-1, ::-1]
+        return {"x": matrix[cells.index("x")]}
 
 
-def _try(function: Callable[[Any], Any], what: str, shape: tuple[int, ...], seed: int = 0) -> Any:
-    """Apply a user's function to a small field, and give both."""
-    import torch
-
-    generator = torch.Generator().manual_seed(seed)
-    x = torch.randn(shape, dtype=torch.float64, generator=generator)
-    try:
-        y = function(x)
-    except Exception as error:  # whatever the user's function may raise
-        fix = "it gets torch tensors (batch, variable, time, y, x)"
-        raise InputError([(f"{what} fails on a field of shape {shape}: {error}", fix)]) from error
-    if getattr(y, "shape", None) != x.shape:
-        have = tuple(getattr(y, "shape", ())) or type(y).__name__
-        what = f"{what} turns a field of shape {shape} into {have}"
-        raise InputError([(what, "give what is observed in the shape of the field")])
-    return x, y
-
-
-def _check_linear(
-    function: Callable[[Any], Any], adjoint: Callable[[Any], Any] | None, shape: tuple[int, ...]
-) -> None:
-    x, y = _try(function, "matrix", shape)
-    z, other = _try(function, "matrix", shape, seed=1)
-    both = function(2.0 * x + z)
-    if float((both - 2.0 * y - other).abs().max()) > ADJOINT * float(both.abs().max() + 1):
-        what = "the function given as matrix= is not linear"
-        raise InputError([(what, "use xr4dvar.operators.Function for it")])
-    if adjoint is None:
-        return
-    _, back = _try(adjoint, "adjoint", shape, seed=1)
-    left, right = float((y * z).sum()), float((x * back).sum())
-    if abs(left - right) > ADJOINT * (abs(left) + float(y.norm() * z.norm())):
-        what = f"adjoint is not that of matrix: <Hx, y> is {left:g}, <x, H'y> {right:g}"
-        raise InputError([(what, "correct it, or leave it out: torch differentiates")])
+def _turned(function: Callable[[Any], Any], grid: Grid) -> Callable[[Any], Any]:
+    """A function of fields with axes as in the data, as one of fields whose axes ascend."""
+    dims = [ROLES.index(role) - 3 for role in grid.roles if grid[role].descending]
+    if not dims:
+        return function
+    return lambda x: function(x.flip(dims)).flip(dims)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any
 
@@ -53,16 +53,12 @@ class Inputs:
         numpy or dask, one a variable.
     domain : array of bool, optional
         Cells that are wanted; the fields are NaN elsewhere.
-    observed : Grid, optional
-        The grid of the observations, where it is another one: `fields` hold each of them in the
-        cell that stands for it.
     """
 
     grid: Grid
     names: list[str]
     fields: list[Any]
     domain: Any | None = None
-    observed: Grid | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -141,14 +137,15 @@ def read_inputs(
         what: [field if what in elsewhere else _within(domain, field) for _, field in pairs]
         for what, pairs in fields.items()
     }
-    return Inputs(grid, names, numbers.pop("obs"), domain, observed), numbers
+    grid = replace(grid, observed=observed)
+    return Inputs(grid, names, numbers.pop("obs"), domain), numbers
 
 
 def grid_signature(inputs: Inputs) -> dict[str, Any]:
     """`Grid.signature`, with that of the observations under ``"observed"`` where it is another."""
     signature = inputs.grid.signature()
-    if inputs.observed is not None:
-        signature["observed"] = inputs.observed.signature()
+    if inputs.grid.observed is not None:
+        signature["observed"] = inputs.grid.observed.signature()
     return signature
 
 

@@ -60,8 +60,6 @@ class PatchWork:
     output : Output
         What comes out: maps, maps and then their errors, or members one after the other.
     device : str
-    observed : Grid, optional
-        The grid of the observations, where it is another one.
     cut : bool
         Whether maps are missing outside of the domain.
     """
@@ -72,7 +70,6 @@ class PatchWork:
     contents: tuple[Content, ...]
     output: Output
     device: str
-    observed: Grid | None = None
     cut: bool = True
 
     @property
@@ -131,7 +128,7 @@ class PatchWork:
         if key not in _BINDERS:
             if len(_BINDERS) > 8:
                 _BINDERS.clear()
-            _BINDERS[key] = binder_of(self.model.method, self.grid, self.observed)
+            _BINDERS[key] = binder_of(self.model.method, self.grid)
         return _BINDERS[key]
 
     @contextmanager
@@ -205,7 +202,7 @@ class PatchWork:
         return positions
 
     def __dask_tokenize__(self) -> tuple[Any, ...]:
-        grids = [grid for grid in (self.grid, self.observed) if grid is not None]
+        grids = [grid for grid in (self.grid, self.grid.observed) if grid is not None]
         axes = tuple((role, grid[role].values.tobytes()) for grid in grids for role in grid.roles)
         how = self.count, self.contents, self.output, self.device, self.cut
         return type(self).__qualname__, self.model.digest, axes, how

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from xr4dvar.contract.observing import operator_of
 from xr4dvar.errors import InputError, Problems
 from xr4dvar.labels import Grid, find_axes, make_grid
 from xr4dvar.labels.placing import placed, state_template
+from xr4dvar.operators.block_mean import same_axis
 from xr4dvar.types import DimsMapping, Labelled, Role
 from xr4dvar.verbs._inputs import read_inputs
 
@@ -78,7 +80,14 @@ def on_grid(
     problems.raise_if_any()
     operator.check(state, inputs.names, problems)
     problems.raise_if_any()
-    cells = _cells(operator.anchors(state, inputs.grid, problems), state, inputs.grid)
+    state = replace(state, observed=inputs.grid)
+    anchors = operator.anchors(state, problems)
+    for role in (role for role in state.roles if role not in anchors and not problems.found):
+        if not same_axis(state[role], inputs.grid[role]):
+            what = f"{inputs.grid[role].name!r} of obs differs from that of the grid"
+            problems.add(what, "select the same entries of both, or name it in cells=")
+        anchors[role] = np.arange(state[role].size)  # labels and order are those of the grid
+    cells = _cells(anchors, state, inputs.grid)
     problems.raise_if_any()
     if fields is not None:
         error_variance = placed(fields, template, cells)

@@ -62,7 +62,7 @@ class Run:
         contents = tuple(content for content, fields in given.items() if len(fields))
         work = PatchWork(
             model, self.inputs.grid, len(self.inputs.names), contents, output, self.device,
-            self.inputs.observed, self.cut,
+            self.cut,
         )  # fmt: skip
         return work, [field for fields in given.values() for field in fields]
 

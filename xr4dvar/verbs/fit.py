@@ -18,7 +18,7 @@ from xr4dvar.arguments import (
     check_share,
     shown,
 )
-from xr4dvar.contract.observing import binder_of
+from xr4dvar.contract.observing import binder_of, check_reach
 from xr4dvar.contract.training_data import TrainingData
 from xr4dvar.errors import Problems
 from xr4dvar.labels import (
@@ -157,6 +157,8 @@ def fit(
         with problems.collect():
             method.check(inputs.grid, inputs.names)
             _check_periods(method, inputs.grid, problems)
+            if hasattr(method, "patch_sizes"):  # of others the windows are found by the fit
+                check_reach(method, inputs.grid, Parameters(), problems)
             least = _least(method, inputs)
     train, held_out = find_periods(obs, inputs.grid, validation, least, problems)
     problems.raise_if_any()
@@ -195,7 +197,7 @@ def _gather(
         hide=hide,
         train_entries=entries and entries[0],
         validation_entries=entries and entries[1],
-        binder=binder_of(method, inputs.grid, inputs.observed, inputs.domain),
+        binder=binder_of(method, inputs.grid, inputs.domain),
     )
 
 

@@ -9,6 +9,7 @@ import xarray as xr
 
 from xr4dvar.arguments import check_count, check_flag, check_progress, check_seed
 from xr4dvar.contract.engine import can
+from xr4dvar.contract.observing import check_reach
 from xr4dvar.errors import InputError, Problems
 from xr4dvar.labels import (
     Grid,
@@ -188,11 +189,13 @@ def as_model(obs: Labelled, model: Model | Method, inputs: Inputs) -> Model:
     if isinstance(model, Model):
         check_same_variables(model.variables, obs, problems)
         check_same_grid(model.grid, inputs.grid, problems)
-        if inputs.observed is not None and "observed" in model.grid:
-            check_same_grid(model.grid["observed"], inputs.observed, problems)
+        observed = inputs.grid.observed
+        if observed is not None and "observed" in model.grid:
+            check_same_grid(model.grid["observed"], observed, problems)
         if not problems.found:  # the patch is told by the axes that they share
             _check_patch(model, inputs.grid, problems)
             check_model_periods(model, inputs.grid, problems)
+            check_reach(model.method, inputs.grid, model.parameters, problems)
         problems.raise_if_any()
         return model
     if isinstance(model, str | PathLike):
@@ -209,6 +212,7 @@ def as_model(obs: Labelled, model: Model | Method, inputs: Inputs) -> Model:
             [(what, f"model = obs.fourdvar.fit({name}(...)), then reconstruct(model)")]
         )
     check_periods(model, inputs.grid, problems, parameters)
+    check_reach(model, inputs.grid, parameters, problems)
     problems.raise_if_any()
     background = None if model.background is None else as_model(obs, model.background, inputs)
     variables, grid = variables_signature(obs), grid_signature(inputs)

@@ -20,7 +20,6 @@ from xr4dvar.errors import Problems
 from xr4dvar.labels import Grid
 from xr4dvar.operators.mask import Mask
 from xr4dvar.operators.operator import Operator, is_mask
-from xr4dvar.operators.own import joins_times
 from xr4dvar.registry import register
 from xr4dvar.renaming import renamed
 from xr4dvar.types import Role, Variances
@@ -176,7 +175,7 @@ class FourDVar:
         if not usable or is_mask(self.operator):
             return
         kind = type(self.operator).__name__
-        if joins_times(self.operator, grid, names):
+        if "time" in self.operator.roles(grid):
             what = f"{kind} joins times, and FourDVar observes the state of each time by itself"
             problems.add(what, "leave time out of it, or use Variational(model, R, Q)")
         for found, name in (

@@ -226,6 +226,9 @@ class OptimalInterpolation:
             wide = span(grid["time"].values, WIDE_LENGTHS * longest["time"])
             if 6 * wide <= least["time"]:
                 margins["time"] = least["time"] // 6
+        for role, cells in self.operator.reach(grid).items():  # what reaches out is not used there
+            margins[role] += cells
+            least[role] += 2 * cells
         overlaps = {role: 2 * margins[role] + ramps[role] for role in grid.roles}
         patches = {
             role: min(grid[role].size, max(8, least[role], 2 * overlaps[role]))
