@@ -176,6 +176,15 @@ def test_labels_of_the_result_are_those_of_the_grid():
     xr.testing.assert_allclose(turned, maps)
 
 
+def test_members_and_times_that_the_grid_lacks_are_those_of_the_data():
+    fine = xr.Dataset(coords={"y": FINE["y"][:12], "x": FINE["x"]})
+    obs = xr.concat([coarse(), 2 * coarse()], xr.IndexVariable("member", [7, 9]))
+    maps = obs.fourdvar.reconstruct(oi(), grid=fine)
+    assert maps.member.values.tolist() == [7, 9]
+    one = coarse().fourdvar.reconstruct(oi(), grid=fine)
+    np.testing.assert_allclose(maps.sel(member=7), one, atol=1e-6)
+
+
 def test_lazy_and_chunked_is_the_same():
     fine = xr.Dataset(coords={"y": FINE["y"][:12], "x": FINE["x"]})
     obs = coarse()
@@ -202,7 +211,7 @@ FINE_GRID = xr.Dataset(coords={"y": FINE["y"][:12], "x": FINE["x"]})
     [
         (coarse(), oi(), None, "give grid="),
         (coarse(), xv.OptimalInterpolation({"y": 3.0, "x": 6.0}, 1.0), FINE_GRID, "leave it out"),
-        (coarse(), oi(), FINE_GRID.rename(y="lat"), "no dimension 'y'"),
+        (coarse(), oi(), FINE_GRID.rename(y="lat"), "the grid has a dimension 'lat', obs has none"),
         (coarse(), oi(cells={"y": 5}), FINE_GRID, "'y' has 4 blocks, the grid has 3"),
         (coarse(y=np.arange(0, 12, 0.5), x=FINE["x"]), oi(), FINE_GRID, "is finer than"),
         (coarse(), oi(cells={"y": 0}), FINE_GRID, "cells along 'y'"),

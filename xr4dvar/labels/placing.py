@@ -21,10 +21,11 @@ def state_template(grid: object, obs: Labelled, problems: Problems) -> xr.DataAr
     Parameters
     ----------
     grid : DataArray or Dataset
-        Its data are not looked at; dimensions that `obs` has not are left out.
+        Its data are not looked at; dimensions that it lacks, such as members or times, are those
+        of `obs`.
     obs : DataArray or Dataset
     problems : Problems
-        Gets what is no grid, and dimensions that are missing.
+        Gets what is no grid, and dimensions that `obs` has not.
 
     Examples
     --------
@@ -39,15 +40,17 @@ def state_template(grid: object, obs: Labelled, problems: Problems) -> xr.DataAr
         problems.add(what, "give a DataArray or a Dataset on the grid of the maps")
         return None
     grid, _ = without_companions(grid)
-    dims = next(iter(named_arrays(obs).values())).dims
-    for dim in (dim for dim in dims if dim not in grid.sizes):
-        what = f"the grid has no dimension {dim!r}, obs has one"
-        problems.add(what, f"rename it, grid.rename(...), or add {dim!r} with its coordinate")
-    if not set(dims) <= set(grid.sizes):
+    like = next(iter(named_arrays(obs).values()))
+    for dim in (dim for dim in grid.sizes if dim not in like.sizes):
+        what = f"the grid has a dimension {dim!r}, obs has none of that name"
+        problems.add(what, f"rename it, grid.rename({dim}=...), or select one entry of it")
+    if not set(grid.sizes) <= set(like.sizes):
         return None
-    shape = [grid.sizes[dim] for dim in dims]
-    coords = {n: c for n, c in grid.coords.items() if set(c.dims) <= set(dims)}
-    return xr.DataArray(np.broadcast_to(np.float32(np.nan), shape), coords=coords, dims=dims)
+    sizes = {**like.sizes, **grid.sizes}
+    own = {n: c for n, c in like.coords.items() if not set(c.dims) & set(grid.sizes)}
+    coords = own | {n: c for n, c in grid.coords.items() if set(c.dims) <= set(like.dims)}
+    empty = np.broadcast_to(np.float32(np.nan), [sizes[dim] for dim in like.dims])
+    return xr.DataArray(empty, coords=coords, dims=like.dims)
 
 
 def placed(obs: Labelled, template: xr.DataArray, cells: Mapping[str, np.ndarray]) -> Labelled:
