@@ -3,6 +3,7 @@
 import re
 import sys
 import types
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +70,16 @@ def test_the_operator_goes_through_the_verbs(recipes, tmp_path):
         assert again.method.operator == recipes["Differences"]()
         chunked = obs.chunk(lon=10).fourdvar.reconstruct(again)
         np.testing.assert_allclose(chunked, obs.fourdvar.reconstruct(model), atol=1e-6)
+
+
+def test_the_loss_trains(recipes, ds):
+    """The loss of the recipe is what training makes smaller."""
+    method = replace(
+        recipes["robust"], background=None, widths=(8,), depth=1, prior_width=4,
+        training=xv.Training(steps=100, steps_per_epoch=50, batch_size=4),
+    )  # fmt: skip
+    history = ds.obs.fourdvar.fit(method, ds.truth).history
+    assert history.absolute[-1] < history.absolute[0]
 
 
 def test_the_prior_is_learned(recipes, ds):

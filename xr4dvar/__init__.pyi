@@ -26,6 +26,7 @@ from .methods import (
 from .model import Model
 from .options import set_options
 from .persistence import load
+from .training import losses
 from .verbs.cost_curve import cost_curve
 from .verbs.fit import fit
 from .verbs.forecast import forecast
@@ -67,6 +68,7 @@ __all__ = [
     "hold_out",
     "labels",
     "load",
+    "losses",
     "map_points",
     "mask",
     "observed",

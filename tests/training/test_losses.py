@@ -1,85 +1,122 @@
-"""Training losses: means over the known cells of each sample, with sound gradients."""
+"""Training losses as parts: the words for them, and losses of one's own through the verbs."""
 
-from __future__ import annotations
+from dataclasses import dataclass
 
+import numpy as np
 import pytest
 import torch
+import xarray as xr
 
-from xr4dvar.training.losses import gradient_loss, supervised_loss
-
-LOSSES = [supervised_loss, gradient_loss]
-EVERY = torch.ones(1)
-
-
-def random_pair(shape=(3, 2, 2, 5, 6), share=0.7, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    analysis = torch.randn(shape, generator=generator, dtype=torch.float64)
-    target = torch.randn(shape, generator=generator, dtype=torch.float64)
-    known = torch.rand(shape, generator=generator) < share
-    return analysis, torch.where(known, target, torch.nan)
+import xr4dvar as xv
+from xr4dvar.cost import Batch, Cost, ObservationTerm, PriorTerm, Variance
+from xr4dvar.errors import InputError
+from xr4dvar.registry import register
+from xr4dvar.training.losses import Outcome
 
 
-def test_supervised_is_the_mean_square_error_of_known_cells():
-    analysis, target = random_pair()
-    expected = ((analysis - target) ** 2).flatten(1).nanmean(1)
-    torch.testing.assert_close(supervised_loss(analysis, target, EVERY), expected)
+def random(seed):
+    return torch.randn(2, 1, 3, 4, 5, generator=torch.Generator().manual_seed(seed))
 
 
-def test_weights_weigh():
-    analysis, target = random_pair(share=1.0)
-    weight = torch.rand(1, 1, 2, 1, 1, dtype=torch.float64)
-    squares = (analysis - target) ** 2
-    expected = (weight * squares).flatten(1).sum(1) / weight.expand_as(squares).flatten(1).sum(1)
-    torch.testing.assert_close(supervised_loss(analysis, target, weight), expected)
+def half(x, context=None):
+    return 0.5 * x
+
+
+class Half(torch.nn.Module):
+    def forward(self, x, context=None):
+        return 0.5 * x
+
+
+def outcome(truth=True):
+    analysis, target = random(0), random(1)
+    prior = Half()
+    cost = Cost([ObservationTerm(Variance(2.0)), PriorTerm(prior, Variance(4.0))])
+    batch = Batch.from_gappy(random(2))
+    return Outcome(analysis, target, analysis, target if truth else None, batch, cost, prior)
+
+
+def mean(x):
+    return x.flatten(1).mean(1)
+
+
+def test_each_is_what_it_says():
+    o = outcome()
+    y, x, t = o.batch.y, o.analysis, o.target
+    torch.testing.assert_close(xv.losses.Supervised()(o), mean((x - t) ** 2))
     torch.testing.assert_close(
-        supervised_loss(analysis, target, 7 * weight), expected, msg="weights are relative"
+        xv.losses.Regularisation()(o), mean((0.5 * x) ** 2) + mean((0.5 * t) ** 2)
     )
+    torch.testing.assert_close(xv.losses.Regularisation()(outcome(False)), mean((0.5 * x) ** 2))
+    expected = mean(0.5 * (y - x) ** 2 / 2.0 + 0.5 * (0.5 * x) ** 2 / 4.0)
+    torch.testing.assert_close(xv.losses.VariationalCost()(o), expected)
+    rows = ((x - t).diff(dim=-2) ** 2).flatten(1).mean(1)
+    columns = ((x - t).diff(dim=-1) ** 2).flatten(1).mean(1)
+    torch.testing.assert_close(xv.losses.Gradient()(o), rows + columns)
 
 
-def test_gradient_loss_is_the_error_of_differences():
-    analysis, target = random_pair()
-    error = analysis - target
-    expected = sum((error.diff(dim=dim) ** 2).flatten(1).nanmean(1) for dim in (-2, -1))
-    torch.testing.assert_close(gradient_loss(analysis, target, EVERY), expected)
+@register
+@dataclass(frozen=True)
+class Absolute:
+    """Mean of the errors without their signs."""
+
+    weight: float = 1.0
+
+    def __call__(self, outcome):
+        return (outcome.analysis - outcome.target).abs().flatten(1).mean(1)
 
 
-def test_gradient_loss_does_not_see_a_constant_error():
-    _, target = random_pair(share=1.0)
-    assert gradient_loss(target + 3.0, target, EVERY).max() < 1e-20
+def maps_of(loss, tmp_path=None, steps=20):
+    ds = xv.datasets.lorenz63(windows=12, steps=24, observed=("x", "z"), first=2, last=22)
+    training = xv.Training(steps=steps, steps_per_epoch=steps // 2, batch_size=4)
+    method = xv.FourDVarNet(
+        background=None, widths=(8,), depth=1, prior_width=4, loss=loss, training=training
+    )
+    model = ds.obs.fourdvar.fit(method, ds.truth)
+    if tmp_path:
+        model.save(tmp_path / "model.safetensors")
+        again = xv.load(tmp_path / "model.safetensors")
+        assert again.method.losses == model.method.losses
+        assert again.digest == model.digest
+    return model, ds.obs.fourdvar.reconstruct(model)
 
 
-@pytest.mark.parametrize("shape", [(2, 1, 3, 1, 1), (2, 1, 3, 1, 4), (2, 1, 3, 4, 1)])
-def test_gradient_loss_of_axes_that_are_not_there(shape):
-    analysis, target = random_pair(shape, share=1.0)
-    loss = gradient_loss(analysis, target, EVERY)
-    assert torch.isfinite(loss).all()
-    assert bool((loss > 0).all()) == (max(shape[-2:]) > 1)
+def test_words_stand_for_parts():
+    _, words = maps_of({"gradient": 0.5, "regularisation": 0.2})
+    parts = [
+        xv.losses.Supervised(), xv.losses.Gradient(0.5), xv.losses.Regularisation(0.2)
+    ]  # fmt: skip
+    model, found = maps_of(parts)
+    xr.testing.assert_equal(found.drop_attrs(), words.drop_attrs())
+    assert {"supervised", "gradient", "regularisation"} <= set(model.history)
 
 
-@pytest.mark.parametrize("loss", LOSSES)
-def test_gaps_of_the_target_give_no_gradient_and_no_nan(loss):
-    analysis, target = random_pair()
-    target[0] = torch.nan  # a sample of which nothing is known
-    analysis.requires_grad_()
-    values = loss(analysis, target, EVERY)
-    assert values[0] == 0
-    values.sum().backward()
-    assert torch.isfinite(analysis.grad).all()
-    assert (analysis.grad[0] == 0).all()
-    if loss is supervised_loss:
-        assert torch.equal(analysis.grad[1:] != 0, torch.isfinite(target[1:]))
+def test_a_loss_of_ones_own_goes_through_the_verbs_and_files(tmp_path):
+    model, maps = maps_of([Absolute(2.0)], tmp_path, steps=300)
+    assert "absolute" in model.history
+    assert np.isfinite(maps).all()
+    assert model.history.absolute[-1] < model.history.absolute[0]
 
 
-@pytest.mark.parametrize("loss", LOSSES)
-def test_derivatives(loss):
-    analysis, target = random_pair((2, 1, 2, 3, 4))
-    analysis.requires_grad_()
-    assert torch.autograd.gradcheck(lambda x: loss(x, target, EVERY), analysis)
+@pytest.mark.parametrize(
+    ("loss", "words"),
+    [
+        ([xv.losses.Supervised], "loss holds .* no training loss"),
+        (["supervised"], "loss holds 'supervised', no training loss"),
+        ([Absolute(-1.0)], "the weight of Absolute"),
+        ([Absolute(), Absolute()], "loss holds 'absolute' more than once"),
+        ([Absolute(0.0)], "the weights of all losses are 0"),
+        ({"absolute": 1.0}, "unknown losses"),
+        ("supervised", "loss is 'supervised'"),
+    ],
+)
+def test_what_is_no_loss_is_told(loss, words):
+    obs = xr.DataArray(np.zeros((30, 4, 4)), dims=("time", "lat", "lon"), name="t")
+    with pytest.raises(InputError, match=words):
+        obs.fourdvar.fit(xv.FourDVarNet(loss=loss), obs)
 
 
-@pytest.mark.parametrize("loss", LOSSES)
-def test_a_sample_does_not_feel_the_others(loss):
-    analysis, target = random_pair()
-    before = loss(analysis, target, EVERY)
-    analysis[1:], target[1:] = 1e9, torch.nan
-    assert loss(analysis, target, EVERY)[0] == before[0]
+def test_losses_of_a_prior_need_one():
+    obs = xr.DataArray(np.zeros((30, 4, 4)), dims=("time", "lat", "lon"), name="t")
+    for loss in ([xv.losses.Supervised(), xv.losses.Regularisation()], {"variational": 1.0}):
+        with pytest.raises(InputError, match="is one of the prior"):
+            obs.fourdvar.fit(xv.FourDVarNet(prior=None, loss=loss), obs)

@@ -168,14 +168,6 @@ def test_a_fixed_point_is_observations_and_prior_in_turn():
     torch.testing.assert_close(run(network.eval(), batch), x)
 
 
-def test_prior_misfit_is_a_mean_per_sample():
-    network = make_network().eval()
-    batch = make_batch()
-    x = torch.randn_like(batch.y)
-    misfit = (x - network.prior(x, batch.context)) ** 2
-    torch.testing.assert_close(network.prior_misfit(x, batch), misfit.mean((1, 2, 3, 4)))
-
-
 @pytest.mark.parametrize("shared", [True, False])
 def test_every_weight_has_one_name(shared):
     weights = make_network(iterations=2, shared=shared).state_dict().values()

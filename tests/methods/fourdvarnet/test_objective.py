@@ -5,8 +5,8 @@ import torch
 
 from xr4dvar.cost.batch import Batch
 from xr4dvar.cost.cost import Cost, ObservationTerm, PriorTerm, Variance
-from xr4dvar.methods.fourdvarnet.objective import cost_as_loss
 from xr4dvar.priors import BilinearAutoEncoder
+from xr4dvar.training.loss_functions import cost_as_loss
 
 
 def test_the_cost_trains_the_prior_and_no_variance():

@@ -25,7 +25,9 @@ from xr4dvar.errors import Problems
 from xr4dvar.labels import Grid, by_role
 from xr4dvar.operators.operator import is_mask
 from xr4dvar.priors.static import is_module_prior
+from xr4dvar.registry import find_part
 from xr4dvar.solvers.words import is_solver
+from xr4dvar.training.losses import is_loss, loss_name, needs_prior
 from xr4dvar.training_options import Training
 from xr4dvar.types import Role
 
@@ -170,22 +172,43 @@ def _check_direct(method: FourDVarNet, problems: Problems) -> None:
         problems.add(what, f"use one of {', '.join(map(repr, NETWORKS))}, or give a prior")
     if method.model_error_variance is not None:
         problems.add("model_error_variance is given without a prior", "leave it out")
-    for name in ("regularisation", "variational"):
-        if (method.loss or {}).get(name):
+    words: Any = {} if method.loss is None else method.loss
+    given = words
+    if not isinstance(words, tuple):
+        used = (word for word, weight in words.items() if weight and word in LOSSES)
+        given = [find_part("loss", word) for word in used]
+    for loss in given:
+        if needs_prior(loss):
+            name = loss_name(loss)
             problems.add(f"the loss {name!r} is one of the prior", "leave it out, or give a prior")
 
 
 def _check_losses(method: FourDVarNet, problems: Problems) -> None:
-    given: Any = {} if method.loss is None else method.loss
-    if not check_mapping("loss", given, "{'gradient': 0.5}", problems):
-        return
-    if unknown := set(given) - set(LOSSES):
-        problems.add(f"unknown losses {sorted(unknown, key=str)}", f"use {', '.join(LOSSES)}")
     before = len(problems.found)
-    for name, weight in method.loss_weights.items():
-        check_number(f"the weight of the loss {name!r}", weight, problems, zero=True)
-    if len(problems.found) == before and not any(method.loss_weights.values()):
+    given: Any = {} if method.loss is None else method.loss
+    if isinstance(given, tuple):
+        _check_parts(given, problems)
+    elif check_mapping("loss", given, "{'gradient': 0.5}", problems):
+        if unknown := set(given) - set(LOSSES):
+            fix = f"use {', '.join(LOSSES)}, or give losses, [xr4dvar.losses.Supervised(), ...]"
+            problems.add(f"unknown losses {sorted(unknown, key=str)}", fix)
+        for name, weight in {**LOSSES, **given}.items():
+            check_number(f"the weight of the loss {name!r}", weight, problems, zero=True)
+    if len(problems.found) == before and not any(loss.weight for loss in method.losses):
         problems.add("the weights of all losses are 0", "give at least one a positive weight")
+
+
+def _check_parts(losses: tuple[Any, ...], problems: Problems) -> None:
+    """Note what is no loss, and two of one name."""
+    for loss in losses:
+        if is_loss(loss):
+            check_number(f"the weight of {loss!r}", loss.weight, problems, zero=True)
+        else:
+            fix = "give losses, such as [xr4dvar.losses.Supervised()]"
+            problems.add(f"loss holds {shown(loss)}, no training loss", fix)
+    names = [loss_name(loss) for loss in losses]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        problems.add(f"loss holds {name!r} more than once", "give one, with the sum of the weights")
 
 
 def _check_coarsening(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from xr4dvar.arguments import as_tuple
@@ -19,8 +19,9 @@ from xr4dvar.methods.oi.config import OptimalInterpolation
 from xr4dvar.operators.mask import Mask
 from xr4dvar.operators.operator import Operator
 from xr4dvar.priors.static import ModulePrior
-from xr4dvar.registry import register
+from xr4dvar.registry import find_part, register
 from xr4dvar.renaming import renamed
+from xr4dvar.training.losses import Loss, loss_name
 from xr4dvar.training_options import Training
 from xr4dvar.types import Role
 
@@ -90,8 +91,9 @@ class FourDVarNet:
         the largest of 4, 2 and 1 that can hold 98 % of the variance of the background's error.
         Of series: times in a row that are the channels of one place, with nothing lost; "auto"
         is 8.
-    loss : mapping of str to float, optional
-        Weights of the training losses, per cell and in units of the background's error variance:
+    loss : mapping of str to float, or sequence of Loss, optional
+        The training losses (`xr4dvar.losses`, or your own), or weights of these, per cell and in
+        units of the background's error variance:
 
         - ``supervised`` (default 1): square error against the target, or against
           observations that were hidden;
@@ -140,7 +142,7 @@ class FourDVarNet:
     depth: int | None = None
     prior_width: int = 16
     coarsen: Literal["auto"] | int = "auto"
-    loss: Mapping[str, float] | None = None
+    loss: Mapping[str, float] | Sequence[Loss] | None = None
     error_variance: float | Sequence[float] | None = None
     model_error_variance: float | Sequence[float] | None = None
     redraw: bool = True
@@ -151,6 +153,7 @@ class FourDVarNet:
     def __post_init__(self) -> None:
         object.__setattr__(self, "background", with_operator(self.background, self.operator))
         object.__setattr__(self, "widths", as_tuple(self.widths))
+        object.__setattr__(self, "loss", as_tuple(self.loss))
 
     @property
     def solver_part(self) -> Any | None:
@@ -158,10 +161,24 @@ class FourDVarNet:
         return None if isinstance(self.solver, str) else self.solver
 
     @property
+    def losses(self) -> tuple[Loss, ...]:
+        """The losses, those that words stand for with their weights."""
+        if isinstance(self.loss, tuple):
+            return self.loss
+        return tuple(
+            replace(find_part("loss", word), weight=weight)
+            for word, weight in self.loss_weights.items()
+            if weight or word == "supervised"
+        )
+
+    @property
     def loss_weights(self) -> dict[str, float]:
-        """The weights of all losses, with their defaults."""
+        """Weights of the losses by their names, with the defaults of words."""
+        if isinstance(self.loss, tuple):
+            return {loss_name(loss): loss.weight for loss in self.loss}
         none = {"regularisation": 0.0} if self.prior is None else {}
-        return {**LOSSES, **none, **(self.loss or {})}
+        given: Any = self.loss or {}
+        return {**LOSSES, **none, **given}
 
     def check(self, grid: Grid, names: Sequence[str]) -> None:
         """Raise one `InputError` if the configuration cannot be used on the grid."""

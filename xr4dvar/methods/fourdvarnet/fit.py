@@ -21,7 +21,7 @@ from xr4dvar.dynamics.climate import free_run
 from xr4dvar.dynamics.learned import learns
 from xr4dvar.dynamics.model import flow_of, is_dynamics
 from xr4dvar.methods.fourdvarnet.network import Architecture, FourDVarNetwork
-from xr4dvar.methods.fourdvarnet.objective import Objective, needs_target
+from xr4dvar.methods.fourdvarnet.objective import Objective
 from xr4dvar.methods.fourdvarnet.units import Units
 from xr4dvar.priors import DynamicsPrior
 from xr4dvar.registry import to_config
@@ -29,6 +29,7 @@ from xr4dvar.training.device import choose_device, one_at_a_time
 from xr4dvar.training.hiding import hide_nothing
 from xr4dvar.training.identification import component_names, flow_from_target, identifiable
 from xr4dvar.training.loop import train
+from xr4dvar.training.losses import needs_target
 from xr4dvar.training.sampler import PatchSampler, validation_patches
 from xr4dvar.types import FloatArray, Role
 
@@ -53,7 +54,7 @@ def fit_fourdvarnet(
     method: FourDVarNet, data: TrainingData, options: FitOptions, background: Engine | None
 ) -> Parameters:
     """Train the network of `method` on `data`."""
-    if not (data.supervised or needs_target(method.loss_weights)):
+    if not (data.supervised or needs_target(method.losses)):
         data = replace(data, hide=hide_nothing)  # the cost is of what is observed, all of it
     patch = method.patch_sizes(data.grid)
     block = _block_sizes(data, patch)
@@ -74,7 +75,7 @@ def fit_fourdvarnet(
     network = _make_network(architecture, method, units, options.seed)
     _start_prior(network, method.prior, data, options.seed)
     observed = data.binder is not None and not data.supervised
-    objective = Objective(units, method.loss_weights, method.mirror, observed)
+    objective = Objective(units, method.losses, method.mirror, observed)
     stride = {role: max(1, size // 2) for role, size in patch.items()}
     held_out = validation_patches(data, background, patch, stride, options.seed, block)
     weights, history = train(

@@ -151,14 +151,6 @@ class FourDVarNetwork(nn.Module):
         priors = [term.prior for term in self.cost.terms if isinstance(term, PriorTerm)]
         return priors[0] if priors else None
 
-    def prior_misfit(self, x: Tensor, coarse: Batch) -> Tensor:
-        """Mean of ``(x - Phi(x))^2`` over the cells of each sample, shape (B,)."""
-        prior = self.prior
-        if prior is None:
-            return x.new_zeros(len(x))
-        misfit: Tensor = (x - prior(x, coarse.context)) ** 2
-        return misfit.flatten(1).mean(1)
-
 
 def _make_prior(
     prior: str | Dynamics | ModulePrior, architecture: Architecture, state: int, context: int
