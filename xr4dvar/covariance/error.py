@@ -30,14 +30,21 @@ __all__ = ["analysis_error"]
 #: Multiplications of a factorisation for all cells, up to which it is done.
 FACTORISED = 2e10
 
-#: Standard deviation, over the prior's, by which truncated modes may be wrong.
-ACCURACY = 0.02
+#: Standard deviation, over the prior's, by which truncated modes may be wrong, on even axes and on
+#: others, where modes are resolved by few of the cells.
+ACCURACY, ACCURACY_UNEVEN = 0.03, 0.02
 
 #: Modes of a window that are solved at once: a matrix of so many rows.
 MOST_MODES = 5000
 
 #: Correlation lengths that a part of a window reaches beyond the cells that it is for.
-HALO = 1.5
+HALO, HALO_UNEVEN = 1.0, 1.5
+
+#: Correlation lengths of a window that can be cut.
+CUT = 4.0
+
+#: The longest step of an axis over the shortest, from which it is uneven.
+UNEVEN = 1.5
 
 #: Error variance, over the prior variance, of observations that are precise: they need modes in
 #: double precision, and tell of places farther away.
@@ -122,7 +129,10 @@ def _relative(error: Tensor, prior: Prior) -> Tensor:
     if all(isinstance(term, Separable) and term.family != "matern12" for term in terms):
         precise = float(error.min()) < PRECISE  # what lies beyond a part tells of it too
         parts = not precise and _reach(error, prior) < WIDE
-        found = _by_modes(error, prior, _left(error, prior), parts=parts)
+        uneven = _uneven(prior)
+        left = _left(error, prior, ACCURACY_UNEVEN if uneven else ACCURACY)
+        halo = HALO_UNEVEN if uneven else HALO
+        found = _by_modes(error, prior, left, halo if parts else None)
         if found is not None:
             return found
     return _by_nearest(error, prior)
@@ -175,8 +185,14 @@ def _places(prior: Prior) -> Tensor:
     return torch.cartesian_prod(*axes)
 
 
-def _left(error: Tensor, prior: Prior) -> float:
-    """Variance that modes may leave: half of what makes the smallest error wrong by `ACCURACY`.
+def _uneven(prior: Prior) -> bool:
+    """Whether an axis has steps of much different lengths."""
+    steps = [torch.as_tensor(axis).diff() for axis in prior.coordinates if len(axis) > 1]
+    return any(float(step.max()) > UNEVEN * float(step.min()) for step in steps)
+
+
+def _left(error: Tensor, prior: Prior, accuracy: float) -> float:
+    """Variance that modes may leave: half of what makes the smallest error wrong by `accuracy`.
 
     No error is smaller than that of all observations nearby taken at one place. What is left adds
     to the error of the observations, and must not hide how far precise ones reach.
@@ -187,17 +203,17 @@ def _left(error: Tensor, prior: Prior) -> float:
         near = torch.einsum("ts,syx->tyx", time, 1.0 / error)
         information = torch.maximum(information, y @ near @ x.T)
     smallest = math.sqrt(1.0 / (1.0 + float(information.max())))
-    return min(0.5 * (ACCURACY**2 + 2.0 * ACCURACY * smallest), 0.25 * float(error.min()))
+    return min(0.5 * (accuracy**2 + 2.0 * accuracy * smallest), 0.25 * float(error.min()))
 
 
-def _by_modes(error: Tensor, prior: Prior, left: float, *, parts: bool = True) -> Tensor | None:
-    """Give the variance from modes, part by part; None where that is too much work."""
+def _by_modes(error: Tensor, prior: Prior, left: float, halo: float | None) -> Tensor | None:
+    """Give the variance from modes, part by part if those have a halo; None if that is too much."""
     terms = prior.correlation.terms
     modes = [leading_modes(term, prior.coordinates, left / len(terms)) for term in terms]  # type: ignore[arg-type]
     if sum(each.count for each in modes) <= MOST_MODES:
         precise = float(error.min()) < PRECISE
         return error_of_modes(modes, error, torch.float64 if precise else torch.float32)
-    cut = _cut(prior) if parts else None
+    cut = None if halo is None else _cut(prior, halo)
     if cut is None:
         return None
     axis, pieces = cut
@@ -205,7 +221,7 @@ def _by_modes(error: Tensor, prior: Prior, left: float, *, parts: bool = True) -
     for outer, inner in pieces:
         index = tuple(outer if n == axis else slice(None) for n in range(3))
         coordinates = _part(prior.coordinates, axis, outer)
-        part = _by_modes(error[index], Prior(prior.correlation, coordinates), left)
+        part = _by_modes(error[index], Prior(prior.correlation, coordinates), left, halo)
         if part is None:
             return None
         found.append(part.narrow(axis, inner.start - outer.start, inner.stop - inner.start))
@@ -217,7 +233,7 @@ def _part(coordinates: Coordinates, axis: int, part: slice) -> Coordinates:
     return time, y, x
 
 
-def _cut(prior: Prior) -> tuple[int, list[tuple[slice, slice]]] | None:
+def _cut(prior: Prior, halo: float) -> tuple[int, list[tuple[slice, slice]]] | None:
     """Halve the axis with most lengths: cells with their halo, and cells. None if it has few."""
     terms = prior.correlation.terms
     longest = [max(values) for values in zip(*(term.steps for term in terms), strict=True)]
@@ -228,11 +244,11 @@ def _cut(prior: Prior) -> tuple[int, list[tuple[slice, slice]]] | None:
         )
     ]
     axis = max(range(3), key=lambda n: extents[n])
-    if extents[axis] < 4 * HALO:  # the parts would be more than 3/4 of the whole
+    if extents[axis] < max(CUT, 3 * halo):  # the parts would be nearly as large as the whole
         return None
     values = torch.as_tensor(prior.coordinates[axis], dtype=torch.float64)
     middle = int(torch.searchsorted(values, (values[0] + values[-1]) / 2))
-    reach = HALO * longest[axis]
+    reach = halo * longest[axis]
     last = int(torch.searchsorted(values, values[middle - 1] + reach))
     first = int(torch.searchsorted(values, values[middle] - reach))
     size = len(values)
