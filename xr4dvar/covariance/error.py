@@ -50,8 +50,8 @@ UNEVEN = 1.5
 #: double precision, and tell of places farther away.
 PRECISE = 1e-2
 
-#: Observations that a box of cells is analysed with, and that where they are precise or the field
-#: is rough, so that those near by do not hide the others.
+#: Observations that a box of cells is analysed with, and that where they are dense or precise or the
+#: field is rough, so that those near by do not hide the others.
 NEAREST, NEAREST_MORE = 300, 900
 
 
@@ -126,16 +126,16 @@ def _relative(error: Tensor, prior: Prior) -> Tensor:
     if count <= EXACT and count**2 * error.numel() <= FACTORISED:
         return _factorised(error, prior)
     terms = prior.correlation.terms
+    precise = float(error.min()) < PRECISE  # what lies beyond a part tells of it too
+    dense = _reach(error, prior) < WIDE
     if all(isinstance(term, Separable) and term.family != "matern12" for term in terms):
-        precise = float(error.min()) < PRECISE  # what lies beyond a part tells of it too
-        parts = not precise and _reach(error, prior) < WIDE
         uneven = _uneven(prior)
         left = _left(error, prior, ACCURACY_UNEVEN if uneven else ACCURACY)
         halo = HALO_UNEVEN if uneven else HALO
-        found = _by_modes(error, prior, left, halo if parts else None)
+        found = _by_modes(error, prior, left, halo if dense and not precise else None)
         if found is not None:
             return found
-    return _by_nearest(error, prior)
+    return _by_nearest(error, prior, dense=dense)
 
 
 def _reach(error: Tensor, prior: Prior) -> float:
@@ -154,7 +154,7 @@ def _factorised(error: Tensor, prior: Prior) -> Tensor:
     return factor.variance(_places(prior)).reshape(error.shape)
 
 
-def _by_nearest(error: Tensor, prior: Prior) -> Tensor:
+def _by_nearest(error: Tensor, prior: Prior, *, dense: bool) -> Tensor:
     """Analyse boxes of cells with the observations nearest to them.
 
     For noisy observations of a smooth field some of the cells are enough: the error is as smooth.
@@ -171,7 +171,7 @@ def _by_nearest(error: Tensor, prior: Prior) -> Tensor:
     places = torch.cartesian_prod(*(a[c] for a, c in zip(axes, chosen, strict=True)))
     variance = torch.ones(len(places), dtype=torch.float64)
     rough = any(term.family == "matern12" for term in correlation.terms)
-    nearest = NEAREST_MORE if precise or rough else NEAREST
+    nearest = NEAREST_MORE if precise or rough or dense else NEAREST
     for some, near in nearest_groups(points, places, correlation, nearest):
         variance[some] = factorise(correlation, points[near], own[near]).variance(places[some])
     variance = variance.reshape([len(c) for c in chosen])
