@@ -50,8 +50,8 @@ UNEVEN = 1.5
 #: double precision, and tell of places farther away.
 PRECISE = 1e-2
 
-#: Observations that a box of cells is analysed with, and that where they are dense or precise or the
-#: field is rough, so that those near by do not hide the others.
+#: Observations that a box of cells is analysed with, and that where they are dense or precise or
+#: the field is rough, so that those near by do not hide the others.
 NEAREST, NEAREST_MORE = 300, 900
 
 
