@@ -105,6 +105,22 @@ def test_cells_of_two_spacings(family, ratio, monkeypatch):
     assert float((found.sqrt() - expected.clamp(min=0.0).sqrt()).abs().max()) < 0.02
 
 
+@pytest.mark.parametrize("more", [True, False])
+def test_dense_observations_whose_modes_are_too_many(more, monkeypatch):
+    """Swaths with a gap between, by the nearest observations: 300 of one swath hide the other."""
+    monkeypatch.setattr(error, "FACTORISED", 0)
+    monkeypatch.setattr(error, "MOST_MODES", 1)
+    if not more:
+        monkeypatch.setattr(error, "NEAREST_MORE", error.NEAREST)
+    shape, model = (5, 20, 30), Separable((8.0, 9.0, 9.0))
+    axes, observed = grid(*shape), torch.ones(shape, dtype=torch.bool)
+    observed[:, :, 11:19] = False
+    expected = dense(model, axes, observed, torch.tensor(0.02, dtype=torch.float64))
+    found = analysis_error(observed, 0.02, Prior(model, axes))
+    off = float((found.sqrt() - expected.clamp(min=0.0).sqrt()).abs().max())
+    assert (off < 0.02) is more
+
+
 def test_parts_of_a_large_window_fit_together(monkeypatch):
     monkeypatch.setattr(error, "FACTORISED", 0)
     monkeypatch.setattr(error, "MOST_MODES", 350)
