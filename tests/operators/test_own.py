@@ -7,9 +7,10 @@ import xarray as xr
 
 import xr4dvar as xv
 from tests.operators.grids import bound, grid_of, is_adjoint, noise
+from xr4dvar.covariance.observed import norm_squared
 from xr4dvar.errors import InputError
 from xr4dvar.operators.bound import AlongAxes, EachPatch
-from xr4dvar.operators.scaled import InUnits, norm_squared
+from xr4dvar.operators.scaled import InUnits
 from xr4dvar.testing import assert_adjoint
 
 GRID = {"time": np.arange(5.0), "x": ["a", "b", "c"]}

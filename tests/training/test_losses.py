@@ -56,7 +56,7 @@ def test_each_is_what_it_says():
 
 @register
 @dataclass(frozen=True)
-class Absolute:
+class MeanDeviation:
     """Mean of the errors without their signs."""
 
     weight: float = 1.0
@@ -91,10 +91,10 @@ def test_words_stand_for_parts():
 
 
 def test_a_loss_of_ones_own_goes_through_the_verbs_and_files(tmp_path):
-    model, maps = maps_of([Absolute(2.0)], tmp_path, steps=300)
-    assert "absolute" in model.history
+    model, maps = maps_of([MeanDeviation(2.0)], tmp_path, steps=300)
+    assert "meandeviation" in model.history
     assert np.isfinite(maps).all()
-    assert model.history.absolute[-1] < model.history.absolute[0]
+    assert model.history.meandeviation[-1] < model.history.meandeviation[0]
 
 
 @pytest.mark.parametrize(
@@ -102,10 +102,10 @@ def test_a_loss_of_ones_own_goes_through_the_verbs_and_files(tmp_path):
     [
         ([xv.losses.Supervised], "loss holds .* no training loss"),
         (["supervised"], "loss holds 'supervised', no training loss"),
-        ([Absolute(-1.0)], "the weight of Absolute"),
-        ([Absolute(), Absolute()], "loss holds 'absolute' more than once"),
-        ([Absolute(0.0)], "the weights of all losses are 0"),
-        ({"absolute": 1.0}, "unknown losses"),
+        ([MeanDeviation(-1.0)], "the weight of MeanDeviation"),
+        ([MeanDeviation(), MeanDeviation()], "loss holds 'meandeviation' more than once"),
+        ([MeanDeviation(0.0)], "the weights of all losses are 0"),
+        ({"meandeviation": 1.0}, "unknown losses"),
         ("supervised", "loss is 'supervised'"),
     ],
 )

@@ -25,7 +25,6 @@ __all__ = [
     "check_reach",
     "observed_patches",
     "operator_of",
-    "stacked",
     "through",
     "with_operator",
 ]
@@ -92,13 +91,6 @@ def through(operator: Any, fields: FloatArray) -> FloatArray:
     with torch.no_grad():
         found: FloatArray = operator(torch.as_tensor(fields.astype(np.float64))).numpy()
     return found
-
-
-def stacked(operators: Sequence[Any]) -> Any:
-    """The operator of samples one after the other, each bound to one."""
-    from xr4dvar.operators.bound import one_or_each
-
-    return one_or_each(operators)
 
 
 def check_method_operator(

@@ -17,7 +17,7 @@ from torch import Tensor
 from xr4dvar.covariance.interfaces import Coordinates
 from xr4dvar.covariance.models import Separable
 
-__all__ = ["Modes", "error_of_modes", "leading_modes"]
+__all__ = ["Modes", "error_of_modes", "held_variance", "leading_modes"]
 
 #: Lengths by which modes reach beyond an edge. The modes of the grid alone leave ten times as much
 #: variance at its corners as in its middle.
@@ -88,11 +88,15 @@ def leading_modes(covariance: Separable, coordinates: Coordinates, left: float) 
         )
     ]
     factors[0] = covariance.variance**0.5 * factors[0]
-    squares = [factor**2 for factor in factors]
-    held = (squares[0] @ kept.to(torch.float64).flatten(1)).reshape(-1, *kept.shape[1:])
-    held = squares[1] @ held @ squares[2].T
-    left_out = (covariance.variance - held).clamp(min=0.0)
+    left_out = (covariance.variance - held_variance(factors, kept)).clamp(min=0.0)
     return Modes(factors[0], factors[1], factors[2], kept, left_out)
+
+
+def held_variance(factors: Sequence[Tensor], kept: Tensor) -> Tensor:
+    """Variance (time, y, x) of the products of the columns of factors that are kept."""
+    time, y, x = (factor**2 for factor in factors)
+    held = (time @ kept.to(torch.float64).flatten(1)).reshape(-1, *kept.shape[1:])
+    return y @ held @ x.T
 
 
 def _with_margin(axis: Tensor, width: float, period: float | None) -> tuple[Tensor, int]:

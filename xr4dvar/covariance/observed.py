@@ -13,7 +13,14 @@ from xr4dvar.covariance.models import Separable
 from xr4dvar.covariance.on_grid import Prior
 from xr4dvar.covariance.roots import ProductRoot, SumRoot
 
-__all__ = ["ObservedRoot", "amplification", "analyse_complete", "factorised_through", "is_complete"]
+__all__ = [
+    "ObservedRoot",
+    "amplification",
+    "analyse_complete",
+    "factorised_through",
+    "is_complete",
+    "norm_squared",
+]
 
 #: Iterations between two looks at the bound of the error.
 LOOK = 5
@@ -74,16 +81,20 @@ def _squares(root: Root, matrices: Mapping[int, Tensor]) -> Tensor:
 
 
 def amplification(operator: Observes, like: Tensor) -> float:
-    """Largest ``|H x|^2 / |x|^2``, at least 1, by the power method; `like` is (n, time, y, x)."""
+    """Bound of ``|H x|^2 / |x|^2``, at least 1, of fields like (n, time, y, x)."""
+    return max(1.0, float(norm_squared(operator, like[:, None])))
+
+
+def norm_squared(operator: Observes, like: Tensor) -> Tensor:
+    """Bound of ``|H x|^2 / |x|^2``, by the power method; of a derivative at 0 if not linear."""
     generator = torch.Generator().manual_seed(0)
-    x = torch.randn(like.shape, dtype=torch.float64, generator=generator)[:, None].to(like)
-    largest = 1.0
+    x = torch.randn(like.shape, dtype=torch.float64, generator=generator).to(like)
+    found = like.new_ones(())
     for _ in range(POWER):
         x = operator.adjoint(operator(x))
-        norm = x.norm()
-        largest = max(1.0, ROOM * float(norm))
-        x = x / norm.clamp(min=1e-300)
-    return largest
+        found = x.norm()
+        x = x / found.clamp(min=1e-300)
+    return (ROOM * found).clamp(min=1e-12)
 
 
 def is_complete(operator: Observes, precision: Tensor) -> bool:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from xr4dvar.covariance.interfaces import Coordinates, Observes
 from xr4dvar.covariance.models import Separable
-from xr4dvar.covariance.modes import Modes, error_of_modes, leading_modes
+from xr4dvar.covariance.modes import Modes, error_of_modes, held_variance, leading_modes
 from xr4dvar.covariance.observed import amplification
 from xr4dvar.covariance.on_grid import Prior
 from xr4dvar.errors import InputError
@@ -121,8 +121,6 @@ def _seen(
             matrix = h @ matrix.to(h) @ h.T
         variances.append(matrix.diagonal())
     total = term.variance * torch.einsum("a,b,c->abc", *variances)
-    squares = [factor**2 for factor in factors]
-    held = (squares[0] @ modes.kept.to(torch.float64).flatten(1)).reshape(-1, *modes.kept.shape[1:])
-    held = squares[1] @ held @ squares[2].T
+    held = held_variance(factors, modes.kept)
     time, y, x = factors
     return replace(modes, time=time, y=y, x=x, left=(total - held).clamp(min=0.0))

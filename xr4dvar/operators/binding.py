@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,11 @@ class Binder:
     domain: BoolArray | None = None
     _kept: dict[Any, tuple[Bound, BoolArray | None]] = field(default_factory=dict, repr=False)
 
+    @cached_property
+    def along(self) -> tuple[Role, ...]:
+        """Axes along which the operator joins cells, found once: functions are tried for it."""
+        return self.operator.roles(self.grid)
+
     def __call__(
         self, coordinates: Mapping[Role, FloatArray], domain: BoolArray | None = None
     ) -> tuple[Bound, BoolArray | None]:
@@ -74,9 +80,8 @@ class Binder:
         sizes = {role: values.shape[1] for role, values in coordinates.items()}
         own = self._sea(starts, sizes) if domain is None else domain[n]
         own = None if own is None or bool(own.all()) else own
-        along = self.operator.roles(self.grid)
         key = (
-            tuple((role, starts[role]) for role in along if role in starts),
+            tuple((role, starts[role]) for role in self.along if role in starts),
             tuple(sizes.items()),
             None if own is None else own.tobytes(),
         )

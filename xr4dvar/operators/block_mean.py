@@ -110,8 +110,8 @@ class BlockMean(Operator):
             axis = grid[role]
             blocks = len(borders) - 1
             if observed is None or observed[role].size != blocks:
-                size, name = (0, axis.name) if observed is None else _named(observed[role])
-                what = f"{name!r} has {size} blocks, the grid has {blocks}"
+                size = 0 if observed is None else observed[role].size
+                what = f"{axis.name!r} has {size} blocks, the grid has {blocks}"
                 problems.add(what, f"select {blocks} of them, or correct cells=")
                 continue
             middle = (borders[1:] + borders[:-1]) / 2
@@ -169,10 +169,6 @@ class BlockMean(Operator):
         problems.raise_if_any()
         equal = self.weights == "equal"
         return {role: _means(cells, role, own, equal) for role, own in borders.items()}
-
-
-def _named(axis: Coordinate) -> tuple[int, str]:
-    return axis.size, axis.name
 
 
 def _counted(axis: Coordinate, size: int) -> FloatArray:

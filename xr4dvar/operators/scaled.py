@@ -1,18 +1,12 @@
-"""Observation operators of scaled fields, and how much they amplify."""
+"""Observation operators of scaled fields."""
 
 from __future__ import annotations
 
-from typing import Any
-
-import torch
 from torch import Tensor
 
 from xr4dvar.operators.bound import Bound
 
-__all__ = ["InUnits", "norm_squared"]
-
-#: Iterations of the power method, and room for what it has not found.
-POWER, ROOM = 20, 1.1
+__all__ = ["InUnits"]
 
 
 class InUnits:
@@ -64,15 +58,3 @@ class InUnits:
         part.operator, part.spread = self.operator.take(index), self.spread
         part.offset, part.base = self.offset[index], self.base[index]
         return part
-
-
-def norm_squared(operator: Any, like: Tensor) -> Tensor:
-    """Bound of ``|H x|^2 / |x|^2``, by the power method; of a derivative at 0 if not linear."""
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(like.shape, dtype=like.dtype, generator=generator).to(like)
-    found = like.new_ones(())
-    for _ in range(POWER):
-        x = operator.adjoint(operator(x))
-        found = x.norm()
-        x = x / found.clamp(min=1e-300)
-    return (ROOM * found).clamp(min=1e-12)

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from xr4dvar.contract.engine import Engine
-from xr4dvar.contract.observing import observed_patches, stacked
+from xr4dvar.contract.observing import observed_patches
 from xr4dvar.contract.patches import Patches
 from xr4dvar.contract.training_data import Block, TrainingData
+from xr4dvar.operators.bound import one_or_each
 from xr4dvar.training.hiding import hide_nothing
 from xr4dvar.types import FloatArray, Role
 
@@ -191,5 +192,5 @@ def _stack(samples: list[Sample]) -> Sample:
     target = np.concatenate([s.target for s in samples])
     operator = None
     if first.operator is not None:
-        operator = stacked([s.patches.operator for s in samples])
+        operator = one_or_each([s.patches.operator for s in samples])
     return Sample(Patches(y, coordinates, background, operator=operator), target)

@@ -14,9 +14,10 @@ from xr4dvar.contract.method import Parameters
 from xr4dvar.contract.patches import Curves, Patches
 from xr4dvar.cost.batch import Batch
 from xr4dvar.cost.cost import BackgroundTerm, Cost, ObservationTerm, PriorTerm, Variance
+from xr4dvar.covariance.observed import norm_squared
 from xr4dvar.errors import LostPatches
 from xr4dvar.methods.variational.prior import make_prior
-from xr4dvar.operators.scaled import InUnits, norm_squared
+from xr4dvar.operators.scaled import InUnits
 from xr4dvar.priors import DecodedTerm, GaussianCode
 from xr4dvar.priors.denoiser import Denoiser
 from xr4dvar.solvers import (
