@@ -1,5 +1,5 @@
 # lazy_loader reads this file too: it is the one list of the public names.
-from . import datasets, labels, operators, plotting, solvers, testing
+from . import covariates, datasets, labels, operators, plotting, solvers, testing
 from .errors import InputError, ModelFileError
 from .labels import mask, observed
 from .methods import (
@@ -62,6 +62,7 @@ __all__ = [
     "Variational",
     "__version__",
     "cost_curve",
+    "covariates",
     "datasets",
     "fit",
     "forecast",

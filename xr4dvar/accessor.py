@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from typing import Literal
 
+    from xr4dvar.covariates.reading import Given
     from xr4dvar.methods import Method
     from xr4dvar.model import Model
     from xr4dvar.training.hiding import HiddenShape
@@ -51,6 +52,7 @@ class FourDVarAccessor:
         target: Labelled | None = None,
         *,
         validation: slice | float = 0.15,
+        covariates: Given = None,
         mask: xr.DataArray | None = None,
         dims: DimsMapping | None = None,
         periodic: Iterable[str] = (),
@@ -77,6 +79,7 @@ class FourDVarAccessor:
             method,
             target,
             validation=validation,
+            covariates=covariates,
             mask=mask,
             dims=dims,
             periodic=periodic,
@@ -95,6 +98,7 @@ class FourDVarAccessor:
         model: Model | Method,
         *,
         grid: Labelled | None = None,
+        covariates: Given = None,
         mask: xr.DataArray | None = None,
         error_variance: Labelled | float | None = None,
         error: bool = False,
@@ -120,6 +124,7 @@ class FourDVarAccessor:
             self._obj,
             model,
             grid=grid,
+            covariates=covariates,
             mask=mask,
             error_variance=error_variance,
             error=error,
@@ -137,6 +142,7 @@ class FourDVarAccessor:
         model: Model | Method,
         steps: int,
         *,
+        covariates: Given = None,
         mask: xr.DataArray | None = None,
         error_variance: Labelled | float | None = None,
         error: bool = False,
@@ -161,6 +167,7 @@ class FourDVarAccessor:
             self._obj,
             model,
             steps,
+            covariates=covariates,
             mask=mask,
             error_variance=error_variance,
             error=error,

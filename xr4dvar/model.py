@@ -6,7 +6,7 @@ import hashlib
 import html
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from os import PathLike
 from typing import Any
@@ -37,6 +37,10 @@ class Model:
     seed : int
     background : Model, optional
         The fitted background method.
+    covariates : mapping of str to str
+        Names and units of the fields that it looks at and does not map.
+    computed : tuple of Computed
+        Those of them that follow from coordinates.
 
     Examples
     --------
@@ -54,10 +58,16 @@ class Model:
     grid: Mapping[str, Any]
     seed: int = 0
     background: Model | None = None
+    covariates: Mapping[str, str] = field(default_factory=dict)
+    computed: tuple[Any, ...] = ()
 
     @cached_property
     def config(self) -> dict[str, Any]:
         """Everything but the weights, ready for JSON."""
+        known = {}  # of models without covariates the digest is what it always was
+        if self.covariates:
+            computed = [to_config(part) for part in self.computed]
+            known = {"covariates": dict(self.covariates), "computed": computed}
         return {
             "method": to_config(self.method),
             "settings": to_config(self.parameters.settings),
@@ -65,6 +75,7 @@ class Model:
             "grid": dict(self.grid),
             "seed": int(self.seed),
             "background": None if self.background is None else self.background.config,
+            **known,
         }
 
     @cached_property
@@ -128,6 +139,8 @@ class Model:
         )
         weights = sum(array.size for array in self.parameters.arrays.values())
         lines = [f"  variables: {names}", f"  grid: {spacing}", f"  weights: {weights:,} numbers"]
+        if self.covariates:
+            lines.insert(1, f"  covariates: {', '.join(self.covariates)}")
         if isinstance(self.method, Describes):
             found = self.method.described(self.parameters, self.grid["axes"])
             lines += [f"  {name}: {text}" for name, text in found.items()]

@@ -229,6 +229,8 @@ def _model(
         config["grid"],
         config["seed"],
         background,
+        config.get("covariates", {}),
+        tuple(from_config(part) for part in config.get("computed", [])),
     )
 
 
@@ -237,7 +239,7 @@ def _check_kinds(config: Mapping[str, Any]) -> None:
     for name in ("settings", "variables", "grid"):
         if not isinstance(config[name], dict):
             raise TypeError(f"{name} is {shown(config[name])}, not a mapping")
-    for name, units in config["variables"].items():
+    for name, units in [*config["variables"].items(), *config.get("covariates", {}).items()]:
         if not isinstance(units, str):
             raise TypeError(f"the units of {name!r} are {shown(units)}, not a text")
     if not is_count(config["seed"], 0, 2**63 - 1):

@@ -31,6 +31,8 @@ class Patches:
         Cells of the axes that close on themselves, after which the first one comes again.
     operator : Bound, optional
         The observation operator of the n patches, where observations are not the field itself.
+    covariates : numpy.ndarray, shape (n, C, T, Y, X), optional
+        Fields that are known and not mapped, NaN where one is missing.
     """
 
     y: FloatArray
@@ -40,6 +42,7 @@ class Patches:
     origins: IntArray | None = None
     closed: Mapping[Role, int] = field(default_factory=dict)
     operator: Any = None
+    covariates: FloatArray | None = None
 
 
 @dataclass(frozen=True)

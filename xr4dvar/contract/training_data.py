@@ -15,7 +15,7 @@ from xr4dvar.types import BoolArray, FloatArray, Role
 if TYPE_CHECKING:
     from xr4dvar.operators.binding import Binder
 
-__all__ = ["Block", "BlockBox", "TrainingData"]
+__all__ = ["Block", "BlockBox", "Covariates", "TrainingData"]
 
 #: Share of its spread by which unknown values may change what is taken as observed of a field.
 UNKNOWN = 1e-3
@@ -48,16 +48,38 @@ class Block:
         Positions along the axes that are there.
     background : numpy.ndarray, same shape as `y`, optional
         The map of the background method from `y`.
+    covariates : numpy.ndarray, shape (C, T, Y, X), optional
+        Fields that are known and not mapped, NaN where one is missing.
     """
 
     y: FloatArray
     target: FloatArray
     coordinates: dict[Role, FloatArray]
     background: FloatArray | None = None
+    covariates: FloatArray | None = None
 
     def with_background(self, background: FloatArray) -> Block:
         """Add the background map."""
         return replace(self, background=background)
+
+
+@dataclass(frozen=True)
+class Covariates:
+    """Fields that are known and not mapped.
+
+    Parameters
+    ----------
+    read : callable
+        Gives the C arrays for a box, as `TrainingData.read` does.
+    normalisation : Normalisation
+        Names, mean and standard deviation of each.
+    gappy : tuple of bool
+        Whether each has missing values.
+    """
+
+    read: Reader
+    normalisation: Normalisation
+    gappy: tuple[bool, ...]
 
 
 @dataclass(frozen=True)
@@ -88,6 +110,7 @@ class TrainingData:
         takes, where it is entries (windows, members) and not times that are set apart.
     binder : Binder, optional
         Binds the observation operator, where observations are not the field itself.
+    covariates : Covariates, optional
     """
 
     read: Reader
@@ -102,6 +125,7 @@ class TrainingData:
     train_entries: tuple[int, int] | None = None
     validation_entries: tuple[int, int] | None = None
     binder: Binder | None = None
+    covariates: Covariates | None = None
 
     def sizes(self, period: tuple[int, int]) -> dict[Role, int]:
         """Number of cells along each axis that is there, with the given period as time."""
@@ -168,18 +192,19 @@ class TrainingData:
             if other_target is not None:
                 errors = other_y - self.observed(other_target, error_of)
                 y = self.observed(target, box) + errors
-        return Block(y, target, self._coordinates(box))
+        known = None if self.covariates is None else self._box(self.covariates.read, box)
+        return Block(y, target, self._coordinates(box), covariates=known)
 
     def fields(self, box: BlockBox) -> tuple[FloatArray, FloatArray | None]:
         """Read all observations of a box, and its target where there is one, (V, T, Y, X)."""
+        arrays, count = self._box(self.read, box), len(self.names)
+        return arrays[:count], arrays[count:] if self.supervised else None
+
+    def _box(self, read: Reader, box: BlockBox) -> FloatArray:
+        """All fields of a reader in a box, (fields, T, Y, X)."""
         index = tuple(slice(i, i + 1) for i in box.entry) + box.slices
         shape = tuple(s.stop - s.start for s in box.slices)
-        arrays = [array.reshape(shape) for array in self.read(index)]
-        count = len(self.names)
-        y = np.stack([self._five(array) for array in arrays[:count]])
-        if not self.supervised:
-            return y, None
-        return y, np.stack([self._five(array) for array in arrays[count:]])
+        return np.stack([self._five(array.reshape(shape)) for array in read(index)])
 
     def observed(self, field: FloatArray, box: BlockBox) -> FloatArray:
         """What is observed of a field (V, T, Y, X), NaN where that depends on cells elsewhere."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from xr4dvar.cost.batch import Batch, Observes
@@ -9,9 +10,16 @@ from xr4dvar.cost.batch import Batch, Observes
 __all__ = ["MirroredOperator", "mirror", "mirrored"]
 
 
-def mirrored(batch: Batch, target: Tensor) -> tuple[Batch, Tensor]:
-    """Turn patches, and what their maps should be, into others that are as likely."""
-    context = None if batch.context is None else mirror(batch.context)
+def mirrored(batch: Batch, target: Tensor, flags: int = 0) -> tuple[Batch, Tensor]:
+    """Turn patches, and what their maps should be, into others that are as likely.
+
+    Covariates change their sign with the field: what is warm where the sea stands high is cold
+    where it stands low. The last fields of the context are `flags`, which do not.
+    """
+    context = batch.context
+    if context is not None:
+        signed, rest = context.split([context.shape[1] - flags, flags], dim=1)
+        context = torch.cat([mirror(signed), mirror(rest, sign=1.0)], dim=1)
     operator = None if batch.operator is None else MirroredOperator(batch.operator)
     y, weight = mirror(batch.y), mirror(batch.weight, sign=1.0)
     return Batch(y, weight, context, operator=operator), mirror(target)

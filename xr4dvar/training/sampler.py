@@ -175,15 +175,18 @@ def _cut(
     index = (slice(None), *(slices.get(role, slice(None)) for role in ("time", "y", "x")))
     background = None if block.background is None else block.background[index][np.newaxis]
     coordinates = {role: block.coordinates[role][part][np.newaxis] for role, part in slices.items()}
-    patches = Patches(block.y[index][np.newaxis], coordinates, background)
+    known = None if block.covariates is None else block.covariates[index][np.newaxis]
+    patches = Patches(block.y[index][np.newaxis], coordinates, background, covariates=known)
     return Sample(observed_patches(patches, binder), block.target[index][np.newaxis])
 
 
 def _stack(samples: list[Sample]) -> Sample:
     first = samples[0].patches
-    background = None
+    background = covariates = None
     if first.background is not None:
         background = np.concatenate([s.patches.background for s in samples])
+    if first.covariates is not None:
+        covariates = np.concatenate([s.patches.covariates for s in samples])
     coordinates = {
         role: np.concatenate([s.patches.coordinates[role] for s in samples])
         for role in first.coordinates
@@ -193,4 +196,5 @@ def _stack(samples: list[Sample]) -> Sample:
     operator = None
     if first.operator is not None:
         operator = one_or_each([s.patches.operator for s in samples])
-    return Sample(Patches(y, coordinates, background, operator=operator), target)
+    patches = Patches(y, coordinates, background, operator=operator, covariates=covariates)
+    return Sample(patches, target)

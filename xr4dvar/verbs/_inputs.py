@@ -53,12 +53,15 @@ class Inputs:
         numpy or dask, one a variable.
     domain : array of bool, optional
         Cells that are wanted; the fields are NaN elsewhere.
+    covariates : sequence of array
+        Fields that are known and not mapped.
     """
 
     grid: Grid
     names: list[str]
     fields: list[Any]
     domain: Any | None = None
+    covariates: Sequence[Any] = ()
 
     @property
     def shape(self) -> tuple[int, ...]:

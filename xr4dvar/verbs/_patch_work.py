@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Content", "Output", "PatchWork", "completed_model", "engine_of", "is_open"]
 
 #: What the fields of a patch are.
-Content: TypeAlias = Literal["y", "background", "error_variance", "domain"]
+Content: TypeAlias = Literal["y", "background", "error_variance", "covariates", "domain"]
 
 log = logging.getLogger("xr4dvar")
 
@@ -56,7 +56,8 @@ class PatchWork:
         Number of variables.
     contents : tuple of str
         What the fields of a patch are, in their order: ``"y"``, ``"background"`` and
-        ``"error_variance"`` have one for each variable, ``"domain"`` has one.
+        ``"error_variance"`` have one for each variable, ``"covariates"`` one for each of the
+        model's, ``"domain"`` has one and is the last.
     output : Output
         What comes out: maps, maps and then their errors, or members one after the other.
     device : str
@@ -115,9 +116,14 @@ class PatchWork:
             for v, name in enumerate(self.model.variables):
                 check_variance(variance[:, v], y[:, v], name)
         closed = {role: self.grid[role].size for role in closing(self.grid)}
+        known = fields.get("covariates")
+        if known is not None and np.isinf(known).any():
+            fix = "mark them as missing, field.where(np.isfinite(field))"
+            raise InputError([("a covariate has infinite values", fix)])
         given = Patches(
-            y, self._coordinates(origins), fields.get("background"), variance, origins, closed
-        )
+            y, self._coordinates(origins), fields.get("background"), variance, origins, closed,
+            covariates=known,
+        )  # fmt: skip
         domain = fields.get("domain")
         inside = None if domain is None else domain[:, 0].astype(bool)
         return observed_patches(given, self._binder(), inside)
@@ -180,8 +186,9 @@ class PatchWork:
         sizes = dict(zip(reversed(self.grid.roles), reversed(shape), strict=False))
         whole = n, *(sizes.get(role, 1) for role in ROLES)
         rest, found = iter(patches), {}
+        counts = {"domain": 1, "covariates": len(self.model.covariates)}
         for content in self.contents:
-            count = 1 if content == "domain" else self.count
+            count = counts.get(content, self.count)
             found[content] = np.stack([next(rest).reshape(whole) for _ in range(count)], axis=1)
         return found
 

@@ -57,6 +57,7 @@ class Run:
             "y": self.inputs.fields,
             "background": self.background(model, error_variance),
             "error_variance": error_variance,
+            "covariates": self.inputs.covariates if model.covariates else [],
             "domain": [] if self.inputs.domain is None else [self.inputs.domain],
         }
         contents = tuple(content for content, fields in given.items() if len(fields))

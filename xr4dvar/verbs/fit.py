@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any, get_args
 
 import xarray as xr
@@ -19,7 +20,8 @@ from xr4dvar.arguments import (
     shown,
 )
 from xr4dvar.contract.observing import binder_of, check_reach
-from xr4dvar.contract.training_data import TrainingData
+from xr4dvar.contract.training_data import Covariates, TrainingData
+from xr4dvar.covariates.reading import Given, KnownFields
 from xr4dvar.errors import Problems
 from xr4dvar.labels import (
     Grid,
@@ -36,6 +38,7 @@ from xr4dvar.options import OPTIONS
 from xr4dvar.progress import wanted
 from xr4dvar.training.hiding import HiddenShape, Hide, hider
 from xr4dvar.types import DimsMapping, Labelled
+from xr4dvar.verbs._covariates import known_fields, statistics
 from xr4dvar.verbs._inputs import Inputs, check_device, grid_signature, is_dask, read_inputs
 from xr4dvar.verbs._patch_work import engine_of
 from xr4dvar.verbs._periods import Period, find_periods, hold_entries
@@ -55,6 +58,7 @@ def fit(
     target: Labelled | None = None,
     *,
     validation: slice | float = 0.15,
+    covariates: Given = None,
     mask: xr.DataArray | None = None,
     dims: DimsMapping | None = None,
     periodic: Iterable[str] = (),
@@ -88,6 +92,11 @@ def fit(
         it is one of the windows (members, ...) along the first further dimension; where there is
         none, all times serve both ends, and the log says so. Only methods that are trained need
         observations there.
+    covariates : DataArray, Dataset, or a sequence of these, optional
+        Fields that are known and not mapped, such as a temperature or a bathymetry, on all
+        dimensions of `obs` or some, complete or with gaps; also `covariates.day_of_year` and
+        `covariates.position`, which the model computes by itself. For methods that look at them
+        (`FourDVarNet`). `reconstruct` asks for the same, by name.
     mask : DataArray of bool, optional
         True for cells that are wanted (sea), on some or all dimensions of `obs`; what is
         outside counts as missing.
@@ -152,6 +161,7 @@ def fit(
     )  # fmt: skip
     if target is not None:
         check_same_units(obs, "target", target, problems)
+    known = known_fields(covariates, obs, inputs, method, problems)
     least = 1
     if is_method:
         with problems.collect():
@@ -164,10 +174,23 @@ def fit(
     problems.raise_if_any()
     hide = hider(hidden_shape, hidden)
     fields = _loaded([*inputs.fields, *extra.get("target", [])])
+    seen = _covariates(known)
     periods = {"training": train} | ({"validation": held_out} if _learns(method) else {})
     normalisation = _normalisation(inputs, fields, periods)
     data = _gather(inputs, fields, method, normalisation, (train, held_out), validation, hide)
-    return _fit(method, data, options, variables_signature(obs), grid_signature(inputs))
+    data = replace(data, covariates=seen)
+    return _fit(method, data, options, variables_signature(obs), grid_signature(inputs), known)
+
+
+def _covariates(known: KnownFields) -> Covariates | None:
+    """Covariates to learn with: their values are checked in one pass."""
+    if not known.names:
+        return None
+    problems = Problems()
+    fields = _loaded(known.fields)
+    normalisation, gappy = statistics(known, fields, problems)
+    problems.raise_if_any()
+    return Covariates(_reader(fields), normalisation, gappy)
 
 
 def _gather(
@@ -207,16 +230,21 @@ def _fit(
     options: FitOptions,
     variables: dict[str, str],
     grid: dict[str, Any],
+    known: KnownFields,
 ) -> Model:
     """Fit the background first, then the method on top of it."""
     background = None
     if method.background is not None:
-        background = _fit(method.background, data, options, variables, grid)
+        background = _fit(method.background, data, options, variables, grid, known)
     engine = None
     if background is not None:
         engine = engine_of(background, options.device)
     parameters: Parameters = method.fit(data, options, engine)
-    return Model(method, parameters, variables, grid, options.seed, background)
+    if not getattr(method, "takes_covariates", False):
+        known = KnownFields()
+    return Model(
+        method, parameters, variables, grid, options.seed, background, known.names, known.computed
+    )
 
 
 def _check_options(options: FitOptions, learns: bool, problems: Problems) -> None:

@@ -9,6 +9,7 @@ import xarray as xr
 
 from xr4dvar.arguments import check_count
 from xr4dvar.contract.observing import operator_of
+from xr4dvar.covariates.reading import Given
 from xr4dvar.errors import InputError, Problems
 from xr4dvar.labels import Grid, put_back, without_companions
 from xr4dvar.labels.later_times import later_times
@@ -26,6 +27,7 @@ def forecast(
     model: Model | Method,
     steps: int,
     *,
+    covariates: Given = None,
     mask: xr.DataArray | None = None,
     error_variance: Labelled | float | None = None,
     error: bool = False,
@@ -52,6 +54,9 @@ def forecast(
         See `reconstruct`.
     steps : int
         How many times, in steps of the time axis: months after months, years after years.
+    covariates : DataArray, Dataset, or a sequence of these, optional
+        See `reconstruct`; fields that change in time must go on to the last time of the forecast,
+        with gaps where they are not known.
     mask : DataArray of bool, optional
         Cells that are wanted, the same at all times.
     error_variance, error, ensemble, seed, dims, periodic, batch_size, device, progress
@@ -99,6 +104,7 @@ def forecast(
     maps = reconstruct(
         _longer(obs, dim, coords, steps),
         model,
+        covariates=covariates,
         mask=mask,
         error_variance=None if variances is None else _longer(variances, dim, coords, steps),
         error=error,

@@ -171,7 +171,7 @@ def _stages(model: Model, inputs: Inputs, chunks: Chunks | None, fields: int = 1
     own = tiles(
         cut,
         chunks,
-        n_fields=count * (2 if before else 1),
+        n_fields=count * (2 if before else 1) + len(model.covariates),
         n_out=count * fields,
         batch_size=max(1, BATCH_CELLS // math.prod(cut.patch_shape)),
         dtype=inputs.dtype,

@@ -10,6 +10,7 @@ import xarray as xr
 from xr4dvar.arguments import check_count, check_flag, check_progress, check_seed
 from xr4dvar.contract.engine import can
 from xr4dvar.contract.observing import check_reach
+from xr4dvar.covariates.reading import Given
 from xr4dvar.errors import InputError, Problems
 from xr4dvar.labels import (
     Grid,
@@ -29,6 +30,7 @@ from xr4dvar.methods import Describes, Method, check_method, check_periods, know
 from xr4dvar.model import Model
 from xr4dvar.options import OPTIONS
 from xr4dvar.types import DimsMapping, Labelled
+from xr4dvar.verbs._covariates import with_covariates
 from xr4dvar.verbs._inputs import (
     Inputs,
     as_variances,
@@ -59,6 +61,7 @@ def reconstruct(
     model: Model | Method,
     *,
     grid: Labelled | None = None,
+    covariates: Given = None,
     mask: xr.DataArray | None = None,
     error_variance: Labelled | float | None = None,
     error: bool = False,
@@ -86,6 +89,9 @@ def reconstruct(
     grid : DataArray or Dataset, optional
         The grid of the maps, where the method's operator observes another one
         (`operators.BlockMean`): dimensions and coordinates; its data are not looked at.
+    covariates : DataArray, Dataset, or a sequence of these, optional
+        The fields that the model was fitted with (`Model.covariates`), on the grid of the maps, or
+        of more times and cells; those that it computes by itself need not be given.
     mask : DataArray of bool, optional
         True for cells that are wanted (sea), on some or all dimensions of `obs`; what was
         observed at the others is not used, and they are missing in the result. With `grid` it is
@@ -157,8 +163,9 @@ def reconstruct(
         obs, {"error_variance": variances}, mask=mask, dims=dims, periodic=periodic,
         problems=problems, observed=observed,
     )  # fmt: skip
+    inputs = with_covariates(inputs, covariates, obs, model, problems)
     device = OPTIONS["device"] if device is None else device
-    check_device(device, problems, here=not is_dask(inputs.fields))
+    check_device(device, problems, here=not is_dask([*inputs.fields, *inputs.covariates]))
     check_numbers(inputs, problems, empty=can_be_empty(model))
     with problems.collect():
         model = as_model(obs, model, inputs)

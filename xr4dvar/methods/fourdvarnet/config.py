@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from xr4dvar.arguments import as_tuple
 from xr4dvar.contract.engine import Engine
@@ -112,7 +112,8 @@ class FourDVarNet:
     mirror : bool
         Also learn from fields mirrored north to south with their sign changed, and east to west
         with time reversed. Both are symmetries of inviscid quasi-geostrophic flow, on the beta
-        plane too. For sea surface height, not for tracers.
+        plane too; covariates change their sign with the field. For sea surface height, not for
+        tracers.
     operator : Operator
         H of the observations (`xr4dvar.operators`), also of the background where that takes one.
         Default: the field itself.
@@ -149,6 +150,8 @@ class FourDVarNet:
     mirror: bool = False
     training: Training = field(default_factory=Training)
     operator: Operator = field(default_factory=Mask)
+
+    takes_covariates: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "background", with_operator(self.background, self.operator))

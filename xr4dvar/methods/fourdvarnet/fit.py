@@ -113,6 +113,7 @@ def _design(
     units = Units.estimate(blocks, data)
     if grid == "time":
         units = Units.of_components(blocks, data, states)
+    units = units.with_covariates(data.covariates)
     coarsen, fold = method.coarsen, 1
     if not maps:
         coarsen, fold = 1, method.coarsen if isinstance(method.coarsen, int) else FOLD
@@ -123,7 +124,7 @@ def _design(
     return Architecture(
         variables=len(data.names),
         times=patch.get("time", 1),
-        context=0 if sampler.background is None else len(data.names),
+        context=units.known_context + (0 if sampler.background is None else len(data.names)),
         solver=method.solver if method.solver_part is None else type(method.solver).__name__,
         iterations=method.steps,
         widths=list(widths),
@@ -184,9 +185,11 @@ def _identity(
 ) -> dict[str, Any]:
     """What makes a fit this one: a checkpoint of any other is not gone on from."""
     # a few digits tell other data apart, and do not tell sums of another order
+    known = {f"covariate {name}": values for name, values in units.known.items()}
     statistics = {
         name: [f"{value:.4g}" for value in np.ravel(values)]
-        for name, values in units.settings.items()
+        for name, values in ({**units.settings, **known}).items()
+        if name != "covariates"
     }
     return {
         "method": to_config(method),

@@ -34,7 +34,7 @@ class Objective:
         batch = self.units.batch(sample.patches, device)
         target = self._target(sample, batch, device)
         if self.mirror:
-            batch, target = mirrored(batch, target)
+            batch, target = mirrored(batch, target, self.units.flags)
         increment, state = network(batch.y, batch.weight, batch.context, batch.operator)
         inner: Any = getattr(network, "module", network)
         truth = None

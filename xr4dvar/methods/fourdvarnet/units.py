@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,8 +12,9 @@ from torch import Tensor
 
 from xr4dvar.contract.patches import Patches
 from xr4dvar.contract.states import usable_spread
-from xr4dvar.contract.training_data import Block, TrainingData
+from xr4dvar.contract.training_data import Block, Covariates, TrainingData
 from xr4dvar.cost.batch import Batch, coarsen, interpolate
+from xr4dvar.errors import InputError
 from xr4dvar.operators.scaled import InUnits
 from xr4dvar.training.sampler import Sample
 from xr4dvar.types import FloatArray
@@ -31,10 +32,21 @@ class Units:
     ----------
     mean, spread, error : nested lists
         One number a variable; of series, (V, 1, Y, X) numbers, one a component.
+    covariates : mapping, optional
+        ``"mean"``, ``"std"`` and ``"gappy"``, lists with an entry for each.
     """
 
-    def __init__(self, mean: list[Any], spread: list[Any], error: list[Any]):
-        self.settings = {"mean": mean, "spread": spread, "error": error}
+    def __init__(
+        self,
+        mean: list[Any],
+        spread: list[Any],
+        error: list[Any],
+        covariates: Mapping[str, Any] | None = None,
+    ):
+        self.settings: dict[str, Any] = {"mean": mean, "spread": spread, "error": error}
+        self.known = covariates or {"mean": [], "std": [], "gappy": []}
+        if covariates:
+            self.settings["covariates"] = covariates
         self.mean, self.spread, self.error = (
             _four_axes(np.array(values, dtype=np.float64)) for values in (mean, spread, error)
         )
@@ -81,6 +93,26 @@ class Units:
             error = np.broadcast_to(general.error, mean.shape)
         return cls(mean.tolist(), spread.tolist(), error.tolist())
 
+    def with_covariates(self, covariates: Covariates | None) -> Units:
+        """The same, and those of covariates."""
+        if covariates is None:
+            return self
+        scale = covariates.normalisation
+        known = {
+            "mean": list(scale.mean), "std": list(scale.std), "gappy": list(covariates.gappy)
+        }  # fmt: skip
+        return Units(self.settings["mean"], self.settings["spread"], self.settings["error"], known)
+
+    @property
+    def flags(self) -> int:
+        """The last fields of the context that are 1 where a gappy covariate is known, else 0."""
+        return sum(self.known["gappy"])
+
+    @property
+    def known_context(self) -> int:
+        """Fields of the context that covariates are."""
+        return len(self.known["mean"]) + self.flags
+
     def scaled_variance(self, variance: float | Sequence[float] | None) -> list[Any] | None:
         """A variance in the data's units squared, of all or of each, in units of the error."""
         if variance is None:
@@ -104,11 +136,30 @@ class Units:
             guess = torch.tensor(self.first_guess(patches), dtype=torch.float64)
             operator = InUnits(patches.operator, guess, torch.tensor(self.error))
             innovation = operator.scaled(torch.as_tensor(patches.y)).numpy()
-        context = None
-        if patches.background is not None:
-            context = tensor((patches.background - self.mean) / self.spread, device)
+        context = self._context(patches, device)
         batch = Batch.from_gappy(tensor(innovation, device), context)
         return replace(batch, operator=operator)
+
+    def _context(self, patches: Patches, device: torch.device) -> Tensor | None:
+        """The background, the covariates, and where those with gaps are known."""
+        fields: list[FloatArray] = []
+        if patches.background is not None:
+            fields.append((patches.background - self.mean) / self.spread)
+        if self.known["mean"]:
+            fields += self._covariates(patches)
+        return tensor(np.concatenate(fields, axis=1), device) if fields else None
+
+    def _covariates(self, patches: Patches) -> list[FloatArray]:
+        """Covariates in units of their spread, 0 where one is missing, and flags of the gaps."""
+        mean, std = (_four_axes(np.array(self.known[name])) for name in ("mean", "std"))
+        values = (np.asarray(patches.covariates, dtype=np.float64) - mean) / std
+        missing = np.isnan(values)
+        gappy = np.array(self.known["gappy"], dtype=bool)
+        if missing[:, ~gappy].any():
+            what = "covariates have missing values that had none where the model was fitted"
+            raise InputError([(what, "fill them, or fit with gaps in them")])
+        flags = 1.0 - missing[:, gappy]
+        return [np.where(missing, 0.0, values), flags]
 
     def scaled_target(self, sample: Sample, device: torch.device, operator: Any = None) -> Tensor:
         """What the increment should be or, with an operator, what should be observed of it."""
