@@ -41,6 +41,8 @@ class Model:
         Names and units of the fields that it looks at and does not map.
     computed : tuple of Computed
         Those of them that follow from coordinates.
+    leads : int
+        Times that it forecasts: it was fitted to windows whose last ones are not observed.
 
     Examples
     --------
@@ -60,14 +62,17 @@ class Model:
     background: Model | None = None
     covariates: Mapping[str, str] = field(default_factory=dict)
     computed: tuple[Any, ...] = ()
+    leads: int = 0
 
     @cached_property
     def config(self) -> dict[str, Any]:
         """Everything but the weights, ready for JSON."""
-        known = {}  # of models without covariates the digest is what it always was
+        known: dict[str, Any] = {}  # of models without these the digest is what it always was
         if self.covariates:
             computed = [to_config(part) for part in self.computed]
             known = {"covariates": dict(self.covariates), "computed": computed}
+        if self.leads:
+            known["leads"] = self.leads
         return {
             "method": to_config(self.method),
             "settings": to_config(self.parameters.settings),
@@ -141,6 +146,8 @@ class Model:
         lines = [f"  variables: {names}", f"  grid: {spacing}", f"  weights: {weights:,} numbers"]
         if self.covariates:
             lines.insert(1, f"  covariates: {', '.join(self.covariates)}")
+        if self.leads:
+            lines.insert(1, f"  forecast: {self.leads} times ahead")
         if isinstance(self.method, Describes):
             found = self.method.described(self.parameters, self.grid["axes"])
             lines += [f"  {name}: {text}" for name, text in found.items()]

@@ -231,6 +231,7 @@ def _model(
         background,
         config.get("covariates", {}),
         tuple(from_config(part) for part in config.get("computed", [])),
+        config.get("leads", 0),
     )
 
 
@@ -242,6 +243,8 @@ def _check_kinds(config: Mapping[str, Any]) -> None:
     for name, units in [*config["variables"].items(), *config.get("covariates", {}).items()]:
         if not isinstance(units, str):
             raise TypeError(f"the units of {name!r} are {shown(units)}, not a text")
+    if not is_count(config.get("leads", 0), 0):
+        raise TypeError(f"leads is {shown(config['leads'])}, not a whole number")
     if not is_count(config["seed"], 0, 2**63 - 1):
         raise TypeError(f"seed is {shown(config['seed'])}, not a whole number")
     for role, axis in config["grid"]["axes"].items():

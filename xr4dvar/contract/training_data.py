@@ -111,6 +111,8 @@ class TrainingData:
     binder : Binder, optional
         Binds the observation operator, where observations are not the field itself.
     covariates : Covariates, optional
+    leads : int
+        Times at the end of each block that are not observed: what is learned is a forecast.
     """
 
     read: Reader
@@ -126,6 +128,7 @@ class TrainingData:
     validation_entries: tuple[int, int] | None = None
     binder: Binder | None = None
     covariates: Covariates | None = None
+    leads: int = 0
 
     def sizes(self, period: tuple[int, int]) -> dict[Role, int]:
         """Number of cells along each axis that is there, with the given period as time."""
@@ -185,15 +188,22 @@ class TrainingData:
         y, target = self.fields(box)
         if target is None:
             observed = np.isfinite(y)
-            hidden = self.hide(observed, generator) & observed
+            hidden = observed & (self._later(y) if self.leads else self.hide(observed, generator))
             y, target = np.where(hidden, np.nan, y), np.where(hidden, y, np.nan)
         elif error_of is not None:
             other_y, other_target = self.fields(error_of)
             if other_target is not None:
                 errors = other_y - self.observed(other_target, error_of)
                 y = self.observed(target, box) + errors
+        y = np.where(self._later(y), np.nan, y) if self.leads else y
         known = None if self.covariates is None else self._box(self.covariates.read, box)
         return Block(y, target, self._coordinates(box), covariates=known)
+
+    def _later(self, y: FloatArray) -> BoolArray:
+        """The cells of the last times (V, T, Y, X)."""
+        later = np.zeros(y.shape, dtype=bool)
+        later[:, y.shape[1] - self.leads :] = True
+        return later
 
     def fields(self, box: BlockBox) -> tuple[FloatArray, FloatArray | None]:
         """Read all observations of a box, and its target where there is one, (V, T, Y, X)."""

@@ -11,7 +11,7 @@ import numpy as np
 from xr4dvar.contract.engine import Engine
 from xr4dvar.contract.observing import observed_patches
 from xr4dvar.contract.patches import Patches
-from xr4dvar.contract.training_data import Block, TrainingData
+from xr4dvar.contract.training_data import Block, BlockBox, TrainingData
 from xr4dvar.operators.bound import one_or_each
 from xr4dvar.training.hiding import hide_nothing
 from xr4dvar.types import FloatArray, Role
@@ -130,10 +130,7 @@ def validation_patches(
     """All patches of the (first part of the) validation period, on a regular raster."""
     generator = np.random.default_rng([seed, VALIDATION])
     samples = []
-    first, last = data.validation_entries or (0, 1)
-    for entry in range(first, min(last, first + MOST_ENTRIES)):
-        entries = None if data.validation_entries is None else (entry, entry + 1)
-        box = data.box(data.validation, largest, entries=entries)
+    for box in _validation_boxes(data, stride, largest):
         block = with_background(data.block(box, generator), background, data.binder)
         starts = {
             role: _starts(size, min(size, patch.get(role, size)), stride.get(role, size))
@@ -146,6 +143,23 @@ def validation_patches(
         ]
     together = max(1, CELLS_AT_ONCE // samples[0].target.size)
     return [_stack(samples[n : n + together]) for n in range(0, len(samples), together)]
+
+
+def _validation_boxes(
+    data: TrainingData, stride: dict[Role, int], largest: dict[Role, int]
+) -> list[BlockBox]:
+    """Blocks to validate on: one of each entry; of forecasts one for each of their first times."""
+    first, last = data.validation_entries or (0, 1)
+    periods = [data.validation]
+    if data.leads:
+        begin, end = data.validation
+        length, step = largest["time"], stride["time"]
+        periods = [(begin + n, end) for n in _starts(end - begin, length, step)]
+    boxes = []
+    for entry in range(first, min(last, first + MOST_ENTRIES)):
+        entries = None if data.validation_entries is None else (entry, entry + 1)
+        boxes += [data.box(period, largest, entries=entries) for period in periods]
+    return boxes
 
 
 def with_background(block: Block, background: Engine | None, binder: Binder | None = None) -> Block:

@@ -112,6 +112,9 @@ class PatchWork:
             if np.isinf(y[:, v]).any():
                 fix = "mark them as missing, obs.where(np.isfinite(obs))"
                 raise InputError([(f"{name!r} has infinite values", fix)])
+        if self.model.leads and np.isfinite(y[:, :, -self.model.leads :]).any():
+            what = f"the last {self.model.leads} times are observed, which the model forecasts"
+            raise InputError([(what, "obs.fourdvar.forecast(model, steps), without them")])
         if variance is not None:
             for v, name in enumerate(self.model.variables):
                 check_variance(variance[:, v], y[:, v], name)

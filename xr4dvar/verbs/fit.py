@@ -40,6 +40,7 @@ from xr4dvar.training.hiding import HiddenShape, Hide, hider
 from xr4dvar.types import DimsMapping, Labelled
 from xr4dvar.verbs._covariates import known_fields, statistics
 from xr4dvar.verbs._inputs import Inputs, check_device, grid_signature, is_dask, read_inputs
+from xr4dvar.verbs._leads import check_leads
 from xr4dvar.verbs._patch_work import engine_of
 from xr4dvar.verbs._periods import Period, find_periods, hold_entries
 from xr4dvar.verbs._placing import on_grid
@@ -59,6 +60,7 @@ def fit(
     *,
     validation: slice | float = 0.15,
     covariates: Given = None,
+    leads: int = 0,
     mask: xr.DataArray | None = None,
     dims: DimsMapping | None = None,
     periodic: Iterable[str] = (),
@@ -97,6 +99,10 @@ def fit(
         dimensions of `obs` or some, complete or with gaps; also `covariates.day_of_year` and
         `covariates.position`, which the model computes by itself. For methods that look at them
         (`FourDVarNet`). `reconstruct` asks for the same, by name.
+    leads : int
+        Learn to forecast so many times: the last ones of each window are not observed. Of the
+        times before, a window holds ``patch["time"] - leads``. `forecast` then gives them. For
+        methods that learn from windows (`FourDVarNet`).
     mask : DataArray of bool, optional
         True for cells that are wanted (sea), on some or all dimensions of `obs`; what is
         outside counts as missing.
@@ -170,6 +176,8 @@ def fit(
             if hasattr(method, "patch_sizes"):  # of others the windows are found by the fit
                 check_reach(method, inputs.grid, Parameters(), problems)
             least = _least(method, inputs)
+        with problems.collect():
+            check_leads(leads, method, inputs.grid, problems)
     train, held_out = find_periods(obs, inputs.grid, validation, least, problems)
     problems.raise_if_any()
     hide = hider(hidden_shape, hidden)
@@ -178,7 +186,7 @@ def fit(
     periods = {"training": train} | ({"validation": held_out} if _learns(method) else {})
     normalisation = _normalisation(inputs, fields, periods)
     data = _gather(inputs, fields, method, normalisation, (train, held_out), validation, hide)
-    data = replace(data, covariates=seen)
+    data = replace(data, covariates=seen, leads=leads)
     return _fit(method, data, options, variables_signature(obs), grid_signature(inputs), known)
 
 
@@ -242,9 +250,11 @@ def _fit(
     parameters: Parameters = method.fit(data, options, engine)
     if not getattr(method, "takes_covariates", False):
         known = KnownFields()
+    leads = data.leads if getattr(method, "takes_leads", False) else 0
     return Model(
-        method, parameters, variables, grid, options.seed, background, known.names, known.computed
-    )
+        method, parameters, variables, grid, options.seed, background, known.names, known.computed,
+        leads,
+    )  # fmt: skip
 
 
 def _check_options(options: FitOptions, learns: bool, problems: Problems) -> None:

@@ -17,6 +17,7 @@ from xr4dvar.methods import Method
 from xr4dvar.model import Model
 from xr4dvar.types import DimsMapping, Labelled
 from xr4dvar.verbs._inputs import as_variances, read_inputs
+from xr4dvar.verbs._leads import check_forecast
 from xr4dvar.verbs.reconstruct import reconstruct
 
 __all__ = ["forecast"]
@@ -42,8 +43,8 @@ def forecast(
     """Give the fields after the last time of the observations.
 
     They are those of `reconstruct` if the time axis goes on by `steps` times without observations:
-    with dynamics, the model run on from the analysis (and its errors or members with it); with a
-    network, what it has learned of such ends.
+    with dynamics, the model run on from the analysis (and its errors or members with it). A network
+    that was fitted with ``leads=`` forecasts from the last times of the observations.
 
     Parameters
     ----------
@@ -53,7 +54,8 @@ def forecast(
     model : Model or Method
         See `reconstruct`.
     steps : int
-        How many times, in steps of the time axis: months after months, years after years.
+        How many times, in steps of the time axis: months after months, years after years. At most
+        the ``leads`` that a network was fitted with.
     covariates : DataArray, Dataset, or a sequence of these, optional
         See `reconstruct`; fields that change in time must go on to the last time of the forecast,
         with gaps where they are not known.
@@ -100,13 +102,20 @@ def forecast(
         problems=problems,
     )
     dim = _time_axis(inputs.grid, mask, problems)
-    coords = _longer_coords(obs, dim, inputs.grid["time"].name, steps, problems)
+    ahead, window = steps, slice(None)
+    if isinstance(model, Model) and model.leads:
+        ahead, window = model.leads, check_forecast(model, steps, inputs.grid, problems)
+    coords = _longer_coords(obs, dim, inputs.grid["time"].name, ahead, problems)
+
+    def longer(given: Labelled) -> Labelled:
+        return _longer(given, dim, coords, ahead).isel({dim: window})
+
     maps = reconstruct(
-        _longer(obs, dim, coords, steps),
+        longer(obs),
         model,
         covariates=covariates,
         mask=mask,
-        error_variance=None if variances is None else _longer(variances, dim, coords, steps),
+        error_variance=None if variances is None else longer(variances),
         error=error,
         ensemble=ensemble,
         seed=seed,
@@ -119,7 +128,7 @@ def forecast(
     lasting = companions.drop_vars(
         [n for n, one in companions.variables.items() if dim in one.dims]
     )
-    return put_back(maps.isel({dim: slice(-steps, None)}), lasting)
+    return put_back(maps.isel({dim: slice(-ahead, None)}).isel({dim: slice(0, steps)}), lasting)
 
 
 def _time_axis(grid: Grid, mask: xr.DataArray | None, problems: Problems) -> str:

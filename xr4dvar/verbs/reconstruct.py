@@ -40,6 +40,7 @@ from xr4dvar.verbs._inputs import (
     is_dask,
     read_inputs,
 )
+from xr4dvar.verbs._leads import check_window
 from xr4dvar.verbs._patch_work import Output
 from xr4dvar.verbs._perturbation import VARIANCE, observation_variance
 from xr4dvar.verbs._placing import on_grid
@@ -174,6 +175,7 @@ def reconstruct(
             check_takes_error_variance(model, problems)
         elif error_variance is None and noisy:
             observation_variance(model, inputs)  # raises where there is none
+    check_window(model, inputs.grid, problems)
     if error is True:
         check_error(obs, model, problems)
     if ensemble is not None:

@@ -152,6 +152,7 @@ class FourDVarNet:
     operator: Operator = field(default_factory=Mask)
 
     takes_covariates: ClassVar[bool] = True
+    takes_leads: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "background", with_operator(self.background, self.operator))

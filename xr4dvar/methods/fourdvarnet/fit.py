@@ -46,6 +46,8 @@ CLIMATE = 2000
 FOLD = 8
 #: Most cells of a block: it is in memory, and mapped by the background method, whole.
 BLOCK_CELLS = 4_000_000
+#: Blocks in memory of forecasts, each with its own first time; one is new at each step.
+FORECASTS = 32
 #: A block is this many patches long in time, so that its ends are rare but are learned too.
 BLOCK_PATCHES = 5
 
@@ -58,7 +60,7 @@ def fit_fourdvarnet(
         data = replace(data, hide=hide_nothing)  # the cost is of what is observed, all of it
     patch = method.patch_sizes(data.grid)
     block = _block_sizes(data, patch)
-    kept, fresh = _turnover(block, patch, method)
+    kept, fresh = (FORECASTS, 1.0) if data.leads else _turnover(block, patch, method)
     sampler = PatchSampler(
         data,
         background,
@@ -77,6 +79,8 @@ def fit_fourdvarnet(
     observed = data.binder is not None and not data.supervised
     objective = Objective(units, method.losses, method.mirror, observed)
     stride = {role: max(1, size // 2) for role, size in patch.items()}
+    if data.leads:
+        stride["time"] = 1
     held_out = validation_patches(data, background, patch, stride, options.seed, block)
     weights, history = train(
         network,
@@ -113,6 +117,8 @@ def _design(
     units = Units.estimate(blocks, data)
     if grid == "time":
         units = Units.of_components(blocks, data, states)
+    elif data.leads:
+        units = units.by_lead(blocks)
     units = units.with_covariates(data.covariates)
     coarsen, fold = method.coarsen, 1
     if not maps:
@@ -255,7 +261,7 @@ def _block_sizes(data: TrainingData, patch: Mapping[Role, int]) -> dict[Role, in
     """Blocks that hold several patches in time and as much of y and x as fits."""
     whole = data.sizes(data.train)
     sizes = {role: min(size, patch[role]) for role, size in whole.items()}
-    if "time" in whole:
+    if "time" in whole and not data.leads:  # of what is ahead of a forecast nothing may be seen
         sizes["time"] = min(whole["time"], BLOCK_PATCHES * patch["time"])
     for role in ("y", "x"):
         if role in whole:

@@ -22,6 +22,10 @@ from xr4dvar.types import FloatArray
 __all__ = ["Units", "tensor"]
 
 
+#: Least error of a time of a forecast, as a share of the largest: where all is observed it is 0.
+SMALLEST = 0.1
+
+
 class Units:
     """Mean and spread of the data, and the size of the background's error, in float64.
 
@@ -93,6 +97,21 @@ class Units:
             error = np.broadcast_to(general.error, mean.shape)
         return cls(mean.tolist(), spread.tolist(), error.tolist())
 
+    def by_lead(self, blocks: list[Block]) -> Units:
+        """The same with an error for each time of a window: a forecast's grows with its lead."""
+        squares = []
+        for block in blocks:
+            guess = self.mean if block.background is None else block.background
+            squares.append(np.subtract(block.target, guess, dtype=np.float64) ** 2)
+        known = np.isfinite(squares)
+        count = known.sum((0, 3, 4))
+        total = np.where(known, squares, 0.0).sum((0, 3, 4))
+        error = np.sqrt(np.where(count, total / np.maximum(count, 1), self.error[:, :, 0, 0] ** 2))
+        error = np.maximum(error, SMALLEST * error.max(1, keepdims=True))
+        return Units(
+            self.settings["mean"], self.settings["spread"], error[..., None, None].tolist()
+        )
+
     def with_covariates(self, covariates: Covariates | None) -> Units:
         """The same, and those of covariates."""
         if covariates is None:
@@ -117,8 +136,9 @@ class Units:
         """A variance in the data's units squared, of all or of each, in units of the error."""
         if variance is None:
             return None
-        each = np.broadcast_to(np.asarray(variance, dtype=np.float64), self.error.size)
-        scaled: list[Any] = (each.reshape(self.error.shape) / self.error**2).tolist()
+        same = self.error[:, :1]  # at all times
+        each = np.broadcast_to(np.asarray(variance, dtype=np.float64), same.size)
+        scaled: list[Any] = (each.reshape(same.shape) / self.error**2).tolist()
         return scaled
 
     def first_guess(self, patches: Patches) -> FloatArray:
