@@ -7,6 +7,7 @@ from xr4dvar.covariance.exact import Factor, factorise
 from xr4dvar.covariance.families import FAMILIES, find_family
 from xr4dvar.covariance.gridded import TOLERANCE, Analysis, analyse
 from xr4dvar.covariance.interfaces import Covariance, Root
+from xr4dvar.covariance.joint import Joint
 from xr4dvar.covariance.likelihood import Sample, draw_samples, most_likely
 from xr4dvar.covariance.local import PointAnalysis, analyse_points
 from xr4dvar.covariance.merging import merge_points
@@ -22,6 +23,7 @@ __all__ = [
     "Analysis",
     "Covariance",
     "Factor",
+    "Joint",
     "PointAnalysis",
     "Prior",
     "ProductRoot",

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from xr4dvar.covariance.exact import factorise
 from xr4dvar.covariance.interfaces import Observes, Root
+from xr4dvar.covariance.joint import JointRoot
 from xr4dvar.covariance.observed import (
     ObservedRoot,
     amplification,
@@ -250,9 +251,8 @@ def _conjugate_gradients(
     root: Root, precision: Tensor, right: Tensor, goal: Tensor, max_iterations: int
 ) -> tuple[Tensor, Tensor]:
     """Solve (I + L' R^-1 L) w = right for samples (n, size) to residuals of given norms (n,)."""
-    density = precision.mean((-3, -2, -1))[..., None]
     clumping = 1.0 if isinstance(root, ObservedRoot) else CLUMPING
-    inverse_diagonal = 1.0 / (1.0 + (density * root.spectrum) ** clumping)
+    inverse_diagonal = 1.0 / (1.0 + _information(root, precision) ** clumping)
     control = torch.zeros_like(right)
     residual = right
     preconditioned = inverse_diagonal * residual
@@ -273,6 +273,13 @@ def _conjugate_gradients(
         ratio = torch.where(active, energy / previous, 0.0)[..., None].to(right.dtype)
         direction = preconditioned + ratio * direction
     return control, iterations
+
+
+def _information(root: Root, precision: Tensor) -> Tensor:
+    """Diagonal of ``L' R^-1 L`` of observations that are spread evenly."""
+    if isinstance(root, JointRoot):
+        return root.information(precision)
+    return precision.mean((-3, -2, -1))[..., None] * root.spectrum
 
 
 def _dot(first: Tensor, second: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from xr4dvar.arguments import check_count, is_number, is_word, shown
+from xr4dvar.arguments import check_count, check_flag, is_number, is_word, shown
 from xr4dvar.contract.engine import Engine
 from xr4dvar.contract.method import FitOptions, Parameters, Window
 from xr4dvar.contract.observing import check_method_operator
@@ -18,12 +18,13 @@ from xr4dvar.errors import Problems
 from xr4dvar.labels import Grid, parse_length
 from xr4dvar.labels.units import UserLength
 from xr4dvar.operators.mask import Mask
-from xr4dvar.operators.operator import Operator
+from xr4dvar.operators.operator import Operator, is_mask
 from xr4dvar.registry import register
 from xr4dvar.types import ROLES, FloatArray, Role
 
 if TYPE_CHECKING:
     from xr4dvar.methods.oi.engine import InterpolationEngine
+    from xr4dvar.methods.oi.joint import JointEngine
 
 __all__ = ["OptimalInterpolation"]
 
@@ -78,6 +79,9 @@ class OptimalInterpolation:
         Number of covariances that `fit` looks for where `length` is not given.
     operator : Operator
         H of the observations (`xr4dvar.operators`), a linear one. Default: the field itself.
+    multivariate : bool
+        Map several variables of a Dataset together, so that one helps the other (co-kriging): `fit`
+        finds how much of a variable each scale of those after it tells. More `scales` tell more.
 
     References
     ----------
@@ -99,6 +103,7 @@ class OptimalInterpolation:
     mean: Literal["map", "constant"] | float = "constant"
     scales: int = 2
     operator: Operator = field(default_factory=Mask)
+    multivariate: bool = False
 
     background: ClassVar[None] = None
     takes_error_variance: ClassVar[bool] = True
@@ -148,7 +153,18 @@ class OptimalInterpolation:
             with problems.collect():
                 parse_length(length, grid)
         check_method_operator(self, grid, names, problems, linear=True)
+        check_flag("multivariate", self.multivariate, problems)
+        if self.multivariate is True:
+            self._check_multivariate(names, problems)
         problems.raise_if_any()
+
+    def _check_multivariate(self, names: Sequence[str], problems: Problems) -> None:
+        if len(names) < 2:
+            what = f"multivariate=True, and {names[0]!r} is the only variable"
+            problems.add(what, "give a Dataset with others, or leave it out")
+        if not is_mask(self.operator):
+            what = f"multivariate=True takes no operator ({type(self.operator).__name__})"
+            problems.add(what, "leave one of the two out")
 
     def known(self, grid: Grid, names: Sequence[str]) -> Parameters | None:
         """Give the parameters if lengths are given.
@@ -157,7 +173,7 @@ class OptimalInterpolation:
         """
         from xr4dvar.methods.oi.fit import open_covariance
 
-        if not self.lengths or self.mean == "map":
+        if not self.lengths or self.mean == "map" or self.multivariate:
             return None
         mean = None if isinstance(self.mean, str) else float(self.mean)
         periods = {r: grid[r].period for r in grid.roles if grid[r].period is not None}
@@ -257,11 +273,19 @@ class OptimalInterpolation:
         """Estimate the mean, and the lengths and variances that are not given."""
         from xr4dvar.methods.oi.fit import fit_optimal_interpolation
 
+        if self.multivariate:
+            from xr4dvar.methods.oi.joint_fit import fit_joint
+
+            return fit_joint(self, data, options)
         return fit_optimal_interpolation(self, data, options)
 
     @property
-    def engine_type(self) -> type[InterpolationEngine]:
+    def engine_type(self) -> type[InterpolationEngine | JointEngine]:
         """What solves with the fitted method."""
+        if self.multivariate:
+            from xr4dvar.methods.oi.joint import JointEngine
+
+            return JointEngine
         from xr4dvar.methods.oi.engine import InterpolationEngine
 
         return InterpolationEngine
@@ -273,7 +297,8 @@ def _scale(term: Mapping[str, Any], roles: Collection[Role]) -> str:
     texts = [f"{role} {length:.3g}" for role, length in lengths.items()]
     if term["metric"]:
         texts = [*texts[: "time" in lengths], f"{term['y']:.4g} km"]
-    return f"lengths {', '.join(texts)}, variance {term['variance']:.3g}"
+    shared = [f"{count:.3g} of it in {name!r}" for name, count in term.get("loadings", {}).items()]
+    return ", ".join([f"lengths {', '.join(texts)}", f"variance {term['variance']:.3g}", *shared])
 
 
 def span(values: FloatArray, width: float) -> int:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "InterpolationEngine",
     "Places",
+    "alike",
     "analysed",
     "check_precision",
     "covariance_of",
@@ -35,6 +36,8 @@ __all__ = [
     "periods_of",
     "places_of",
     "priors_of",
+    "terms_of",
+    "warn_unless_converged",
 ]
 
 #: Positions of the cells of a patch along time, y and x.
@@ -69,13 +72,7 @@ class InterpolationEngine:
             mean = mean_at(self.parameters.arrays, variable, patches, v)
             with one_at_a_time(self.place):
                 result[:, v], bound = analysed(patches, variable, mean, self.prior_of, v)
-            if bound > TOLERANCE:
-                log.warning(
-                    "%s: optimal interpolation did not converge, the map may be wrong by %.2g of "
-                    "the standard deviation of its error (asked for %.2g): the observations are "
-                    "very precise for their density, give a larger error_variance",
-                    variable["name"], bound, TOLERANCE,
-                )  # fmt: skip
+            warn_unless_converged(variable["name"], bound)
         return result
 
     def errors(self, patches: Patches) -> tuple[FloatArray, FloatArray]:
@@ -108,6 +105,17 @@ class InterpolationEngine:
         return map_points(self.parameters, points, coordinates, error)
 
 
+def warn_unless_converged(name: str, bound: float) -> None:
+    """Say by how much maps may differ from the exact ones, where that is more than wanted."""
+    if bound > TOLERANCE:
+        log.warning(
+            "%s: optimal interpolation did not converge, the map may be wrong by %.2g of "
+            "the standard deviation of its error (asked for %.2g): the observations are "
+            "very precise for their density, give a larger error_variance",
+            name, bound, TOLERANCE,
+        )  # fmt: skip
+
+
 def analysed(
     patches: Patches,
     variable: Mapping[str, Any],
@@ -126,7 +134,7 @@ def analysed(
     errors = errors_of(patches, variable, v)
     result = np.empty_like(innovation)
     bound = 0.0
-    for members, places in _alike(patches, is_metric(variable)):
+    for members, places in alike(patches, is_metric(variable)):
         prior = prior_of(variable, places)
         some = torch.as_tensor(innovation[members], device=prior.device)
         operator = patches.operator
@@ -183,6 +191,12 @@ def priors_of(place: torch.device | str) -> Callable[[Mapping[str, Any], Places]
 
 def covariance_of(variable: Mapping[str, Any]) -> Covariance:
     """The covariance model that settings describe."""
+    terms = terms_of(variable)
+    return terms[0] if len(terms) == 1 else Sum(terms)
+
+
+def terms_of(variable: Mapping[str, Any]) -> list[Separable | Spherical]:
+    """The covariance models that add up to that of a variable."""
     closing = periods_of(variable)
     time, y, x = (closing.get(role) for role in ROLES)
     terms: list[Separable | Spherical] = []
@@ -193,7 +207,7 @@ def covariance_of(variable: Mapping[str, Any]) -> Covariance:
         else:
             lengths = term["time"], term["y"], term["x"]
             terms.append(Separable(lengths, family, variance, (time, y, x)))
-    return terms[0] if len(terms) == 1 else Sum(terms)
+    return terms
 
 
 def periods_of(variable: Mapping[str, Any]) -> dict[Role, float]:
@@ -263,7 +277,7 @@ def places_of(patches: Patches, n: int, metric: bool) -> Places:
     return time, y, x
 
 
-def _alike(patches: Patches, metric: bool) -> list[tuple[list[int], Places]]:
+def alike(patches: Patches, metric: bool) -> list[tuple[list[int], Places]]:
     """Group patches whose cells lie the same way to each other, and so share a prior."""
     groups: dict[Any, tuple[list[int], Places]] = {}
     for n in range(len(patches.y)):

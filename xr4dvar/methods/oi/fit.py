@@ -21,7 +21,14 @@ from xr4dvar.types import ROLES, FloatArray, Role
 if TYPE_CHECKING:
     from xr4dvar.methods.oi.config import OptimalInterpolation
 
-__all__ = ["completed_covariance", "fit_optimal_interpolation", "open_covariance"]
+__all__ = [
+    "block_with_data",
+    "completed_covariance",
+    "fit_optimal_interpolation",
+    "fit_variable",
+    "open_covariance",
+    "values_of",
+]
 
 #: Most cells of the block that all is estimated from, and of one that a first guess is made from.
 MEAN_CELLS, GUESS_CELLS = 20_000_000, 450_000
@@ -40,27 +47,45 @@ def fit_optimal_interpolation(
 ) -> Parameters:
     """Estimate all that `method` leaves open, each variable by itself."""
     generator = np.random.default_rng(options.seed)
-    block, box = _block_with_data(data, generator)
+    block, box = block_with_data(data, generator)
     arrays: dict[str, FloatArray] = {}
-    variables = []
-    for v, name in enumerate(data.names):
-        mean = _mean(method, block.target[v] if data.supervised else _observations(block)[v], name)
-        variable = {
-            "name": name,
-            "family": method.family,
-            "mean": mean,
-            "periods": {
-                role: period
-                for role in data.grid.roles
-                if (period := data.grid[role].period) is not None
-            },
-        }
-        one = _Fit(method, data, block, box, v, variable, generator)
-        variables.append(variable | one.covariance(arrays))
+    variables = [
+        fit_variable(method, data, block, box, v, generator, arrays) for v in range(len(data.names))
+    ]
     return Parameters({"variables": variables}, arrays)
 
 
-def _block_with_data(data: TrainingData, generator: np.random.Generator) -> tuple[Block, BlockBox]:
+def fit_variable(
+    method: OptimalInterpolation,
+    data: TrainingData,
+    block: Block,
+    box: BlockBox,
+    v: int,
+    generator: np.random.Generator,
+    arrays: dict[str, FloatArray],
+) -> dict[str, Any]:
+    """Estimate the settings of one variable; its mean map goes into `arrays`."""
+    name = data.names[v]
+    variable = {
+        "name": name,
+        "family": method.family,
+        "mean": _mean(method, values_of(block, data)[v], name),
+        "periods": {
+            role: period
+            for role in data.grid.roles
+            if (period := data.grid[role].period) is not None
+        },
+    }
+    one = _Fit(method, data, block, box, v, variable, generator)
+    return variable | one.covariance(arrays)
+
+
+def values_of(block: Block, data: TrainingData) -> FloatArray:
+    """The target where there is one, else all that was observed."""
+    return block.target if data.supervised else _observations(block)
+
+
+def block_with_data(data: TrainingData, generator: np.random.Generator) -> tuple[Block, BlockBox]:
     """The first block of the training data with a value of each variable."""
     sizes = _within(data, MEAN_CELLS)
     box = data.train_box(sizes)

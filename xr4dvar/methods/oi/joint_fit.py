@@ -1,0 +1,134 @@
+"""Finding how much of one variable each scale of another tells, and what is left of it.
+
+The last variable has a covariance of its own. Each before it is a weighted sum of the terms of
+those after it, by least squares of its values on what observations tell of these terms, plus a rest
+of its own (conditional construction: Royle and Berliner 1999, doi:10.2307/1400450). A weight for
+each term is a regression by wavelength.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from xr4dvar.contract.method import FitOptions, Parameters
+from xr4dvar.contract.training_data import Block, TrainingData
+from xr4dvar.errors import InputError
+from xr4dvar.methods.oi.fit import block_with_data, fit_variable, values_of
+from xr4dvar.methods.oi.joint import components
+from xr4dvar.methods.oi.scales import many_scales
+from xr4dvar.types import ROLES, FloatArray
+
+if TYPE_CHECKING:
+    from xr4dvar.methods.oi.config import OptimalInterpolation
+
+__all__ = ["fit_joint"]
+
+#: Cells of a variable that are analysed at once.
+CELLS = 600_000
+#: Values that a weight is estimated from, at least, for each weight.
+LEAST = 10
+
+
+def fit_joint(method: OptimalInterpolation, data: TrainingData, options: FitOptions) -> Parameters:
+    """Estimate what `method` leaves open, and the loadings between the variables."""
+    generator = np.random.default_rng(options.seed)
+    block, box = block_with_data(data, generator)
+    arrays: dict[str, FloatArray] = {}
+    variables: list[dict[str, Any]] = []  # the last one first
+    fields: list[FloatArray] = []  # of the terms of all that are done
+    for v in reversed(range(len(data.names))):
+        rest = block
+        if variables:
+            weights = _weights(_anomaly(method, data, block, v, generator), fields, data.names[v])
+            rest = _less(block, v, np.tensordot(weights, np.stack(fields), 1))
+            _note(variables, data.names[v], weights)
+        own: dict[str, FloatArray] = {}
+        found = fit_variable(method, data, rest, box, v, generator, own)
+        arrays |= own
+        if v:
+            mean = _mean_of(found, own)
+            if not method.lengths:  # those of the likelihood are the shortest that data resolve
+                found |= many_scales(values_of(rest, data)[v] - mean, block.coordinates)
+                found["error_variance"] = _error(method, data, block, v, found["error_variance"])
+            fields += _in_windows(found, rest.y[v] - mean, block)
+        variables.append(found)
+    return Parameters({"variables": variables[::-1]}, arrays)
+
+
+def _error(
+    method: OptimalInterpolation, data: TrainingData, block: Block, v: int, left: float
+) -> float:
+    """The given error variance; else what scales leave, and what observations differ by."""
+    if method.error_variance is not None:
+        return float(method.error_variance)
+    differs = np.nanmean((block.y[v] - block.target[v]) ** 2) if data.supervised else 0.0
+    return left + float(np.nan_to_num(differs))
+
+
+def _anomaly(
+    method: OptimalInterpolation,
+    data: TrainingData,
+    block: Block,
+    v: int,
+    generator: np.random.Generator,
+) -> FloatArray:
+    """Values of a variable about its mean, map or number, before the others are taken off."""
+    values = values_of(block, data)[v]
+    if method.mean != "map":
+        mean = np.nanmean(values) if isinstance(method.mean, str) else method.mean
+        return np.asarray(values - mean)
+    known = np.isfinite(values)
+    count = known.sum(0)
+    with_values = np.where(known, values, 0.0).sum(0) / np.maximum(count, 1)
+    return np.asarray(values - with_values)
+
+
+def _weights(anomaly: FloatArray, fields: list[FloatArray], name: str) -> FloatArray:
+    """Least squares of a variable on fields, where it is known."""
+    known = np.isfinite(anomaly)
+    if known.sum() < LEAST * len(fields):
+        what = f"{name!r} has {int(known.sum())} values, too few to relate it to the others"
+        raise InputError([(what, "give more of them, or use multivariate=False")])
+    seen = np.stack([field[known] for field in fields])
+    weights, *_ = np.linalg.lstsq(seen @ seen.T, seen @ anomaly[known], rcond=None)
+    return np.asarray(weights)
+
+
+def _less(block: Block, v: int, told: FloatArray) -> Block:
+    """A block whose variable v lacks what others tell of it."""
+    y, target = block.y.astype(np.float64), block.target.astype(np.float64)
+    y[v] -= told
+    target[v] -= told
+    return replace(block, y=y, target=target)
+
+
+def _note(variables: list[dict[str, Any]], name: str, weights: FloatArray) -> None:
+    """Write the weights into the terms that they are of."""
+    rest = iter(weights.tolist())
+    for n, variable in enumerate(variables):
+        terms = [
+            {**term, "loadings": {**term.get("loadings", {}), name: next(rest)}}
+            for term in variable["terms"]
+        ]
+        variables[n] = {**variable, "terms": terms}
+
+
+def _mean_of(variable: dict[str, Any], arrays: dict[str, FloatArray]) -> FloatArray:
+    """The mean map of a variable on its block, or its mean."""
+    return arrays.get(f"{variable['name']}/mean", np.asarray(variable["mean"]))
+
+
+def _in_windows(variable: dict[str, Any], anomaly: FloatArray, block: Block) -> list[FloatArray]:
+    """Fields of the terms of a variable over a block, from windows in time."""
+    axes = [block.coordinates.get(role, np.zeros(1)) for role in ROLES]
+    length = max(1, CELLS // int(np.prod(anomaly.shape[1:])))
+    windows = []
+    for start in range(0, len(anomaly), length):
+        part = slice(start, start + length)
+        time, y, x = (torch.as_tensor(axis) for axis in (axes[0][part], axes[1], axes[2]))
+        windows.append(np.stack(components(variable, anomaly[part], (time, y, x))))
+    return list(np.concatenate(windows, 1))
