@@ -21,7 +21,7 @@ from xr4dvar.labels import Grid
 from xr4dvar.methods import FitOptions, Parameters, Window
 from xr4dvar.testing import raise_if_dask_computes
 from xr4dvar.types import Role
-from xr4dvar.verbs import fit as fitting
+from xr4dvar.verbs import _training_data as fitting
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-import math
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Iterable
 from typing import Any, get_args
 
 import xarray as xr
@@ -19,38 +16,26 @@ from xr4dvar.arguments import (
     check_share,
     shown,
 )
-from xr4dvar.contract.observing import binder_of, check_reach
-from xr4dvar.contract.training_data import Covariates, TrainingData
+from xr4dvar.contract.observing import check_reach
+from xr4dvar.contract.training_data import TrainingData
 from xr4dvar.covariates.reading import Given, KnownFields
 from xr4dvar.errors import Problems
-from xr4dvar.labels import (
-    Grid,
-    Normalisation,
-    check_same_units,
-    check_values,
-    summarise,
-    variables_signature,
-    without_companions,
-)
+from xr4dvar.labels import Grid, check_same_units, variables_signature, without_companions
 from xr4dvar.methods import FitOptions, Method, Parameters, check_method, check_periods
 from xr4dvar.model import Model
 from xr4dvar.options import OPTIONS
 from xr4dvar.progress import wanted
-from xr4dvar.training.hiding import HiddenShape, Hide, hider
+from xr4dvar.training.hiding import HiddenShape, hider
 from xr4dvar.types import DimsMapping, Labelled
-from xr4dvar.verbs._covariates import known_fields, statistics
-from xr4dvar.verbs._inputs import Inputs, check_device, grid_signature, is_dask, read_inputs
+from xr4dvar.verbs._covariates import known_fields
+from xr4dvar.verbs._inputs import Inputs, check_device, grid_signature, read_inputs
 from xr4dvar.verbs._leads import check_leads
 from xr4dvar.verbs._patch_work import engine_of
-from xr4dvar.verbs._periods import Period, find_periods, hold_entries
+from xr4dvar.verbs._periods import find_periods
 from xr4dvar.verbs._placing import on_grid
+from xr4dvar.verbs._training_data import gathered
 
 __all__ = ["fit"]
-
-log = logging.getLogger("xr4dvar")
-
-#: Data of up to so many bytes are read once; larger ones block by block.
-IN_MEMORY = 2 * 2**30
 
 
 def fit(
@@ -180,56 +165,11 @@ def fit(
             check_leads(leads, method, inputs.grid, problems)
     train, held_out = find_periods(obs, inputs.grid, validation, least, problems)
     problems.raise_if_any()
-    hide = hider(hidden_shape, hidden)
-    fields = _loaded([*inputs.fields, *extra.get("target", [])])
-    seen = _covariates(known)
-    periods = {"training": train} | ({"validation": held_out} if _learns(method) else {})
-    normalisation = _normalisation(inputs, fields, periods)
-    data = _gather(inputs, fields, method, normalisation, (train, held_out), validation, hide)
-    data = replace(data, covariates=seen, leads=leads)
+    data = gathered(
+        inputs, extra.get("target", []), known, method, (train, held_out), validation,
+        hider(hidden_shape, hidden), learns=_learns(method), leads=leads,
+    )  # fmt: skip
     return _fit(method, data, options, variables_signature(obs), grid_signature(inputs), known)
-
-
-def _covariates(known: KnownFields) -> Covariates | None:
-    """Covariates to learn with: their values are checked in one pass."""
-    if not known.names:
-        return None
-    problems = Problems()
-    fields = _loaded(known.fields)
-    normalisation, gappy = statistics(known, fields, problems)
-    problems.raise_if_any()
-    return Covariates(_reader(fields), normalisation, gappy)
-
-
-def _gather(
-    inputs: Inputs,
-    fields: list[Any],
-    method: Method,
-    normalisation: Normalisation,
-    periods: tuple[Period, Period],
-    validation: slice | float,
-    hide: Hide,
-) -> TrainingData:
-    """What a method learns from, and what it is validated on."""
-    entries = None
-    train, held_out = periods
-    if train == held_out:  # too short to be cut
-        entries = hold_entries(inputs.shape, inputs.grid, validation)
-        _log_what_validates(inputs, train, entries)
-    return TrainingData(
-        read=_reader(fields),
-        shape=inputs.shape,
-        names=inputs.names,
-        grid=inputs.grid,
-        normalisation=normalisation,
-        supervised=len(fields) > len(inputs.fields),
-        train=train,
-        validation=held_out,
-        hide=hide,
-        train_entries=entries and entries[0],
-        validation_entries=entries and entries[1],
-        binder=binder_of(method, inputs.grid, inputs.domain),
-    )
 
 
 def _fit(
@@ -293,57 +233,3 @@ def _least(method: Method, inputs: Inputs) -> int:
     if "time" not in inputs.grid.roles or not _learns(method):
         return 1
     return method.windows(inputs.grid, Parameters())["time"].patch
-
-
-def _log_what_validates(
-    inputs: Inputs, times: Period, entries: tuple[Period, Period] | None
-) -> None:
-    """Say it where it is not the end of the time axis."""
-    if entries is not None:
-        name, held = inputs.grid.axes.batch[0], entries[1][1] - entries[1][0]
-        log.info("validated on the last %d entries of %r", held, name)
-    elif times[1] > 1:
-        log.warning(
-            "%d times are too few to set some of them apart: validated on the times of training",
-            times[1],
-        )
-
-
-def _normalisation(
-    inputs: Inputs, fields: list[Any], periods: Mapping[str, Period]
-) -> Normalisation:
-    """Statistics of the observations; one pass over all fields, which also checks the values.
-
-    Each of the periods must hold some.
-    """
-    problems = Problems()
-    time_axis = len(inputs.shape) - len(inputs.grid.shape) if "time" in inputs.grid.roles else None
-    names = [*inputs.names, *(f"target {name}" for name in inputs.names)]
-    steps = {name: slice(*period) for name, period in periods.items()}
-    summaries = summarise(list(zip(names, fields, strict=False)), time_axis)
-    check_values(summaries, problems, steps if time_axis is not None else None)
-    problems.raise_if_any()
-    cells = math.prod(inputs.shape)
-    for summary in summaries[len(inputs.names) :]:
-        if summary.count < cells:
-            share = 100 * (1 - summary.count / cells)
-            log.info("%s is missing at %.3g %% of the cells: used where it is", summary.name, share)
-    return Normalisation.from_summaries(summaries[: len(inputs.names)])
-
-
-def _loaded(fields: list[Any]) -> list[Any]:
-    """Read lazy fields once and for all, if there is room."""
-    if not is_dask(fields) or sum(field.nbytes for field in fields) > IN_MEMORY:
-        return fields
-    from dask.base import compute
-
-    return list(compute(*fields))
-
-
-def _reader(fields: list[Any]) -> Callable[[tuple[slice, ...]], list[Any]]:
-    """Give the function that reads a box of all fields, with one compute where they are lazy."""
-    if not is_dask(fields):
-        return lambda index: [field[index] for field in fields]
-    from dask.base import compute
-
-    return lambda index: list(compute(*(field[index] for field in fields)))

@@ -1,9 +1,9 @@
 """Finding how much of one variable each scale of another tells, and what is left of it.
 
 The last variable has a covariance of its own. Each before it is a weighted sum of the terms of
-those after it, by least squares of its values on what observations tell of these terms, plus a rest
-of its own (conditional construction: Royle and Berliner 1999, doi:10.2307/1400450). A weight for
-each term is a regression by wavelength.
+those after it, by ridge regression of its values on what observations tell of these terms, plus a
+rest of its own (conditional construction: Royle and Berliner 1999, doi:10.2307/1400450). A weight
+for each term is a regression by wavelength.
 """
 
 from __future__ import annotations
@@ -29,6 +29,10 @@ __all__ = ["fit_joint"]
 
 #: Cells of a variable that are analysed at once.
 CELLS = 600_000
+#: Parts of the time axis that are left out in turn, and penalties that are tried.
+FOLDS, PENALTIES = 6, (1e-3, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+#: Prior variance that weights may add, over the variance of what they tell.
+INFLATION = 1.5
 #: Values that a weight is estimated from, at least, for each weight.
 LEAST = 10
 
@@ -43,7 +47,9 @@ def fit_joint(method: OptimalInterpolation, data: TrainingData, options: FitOpti
     for v in reversed(range(len(data.names))):
         rest = block
         if variables:
-            weights = _weights(_anomaly(method, data, block, v, generator), fields, data.names[v])
+            parts = [term["variance"] for variable in variables for term in variable["terms"]]
+            anomaly = _anomaly(method, data, block, v)
+            weights = _weights(anomaly, fields, np.array(parts), data.names[v])
             rest = _less(block, v, np.tensordot(weights, np.stack(fields), 1))
             _note(variables, data.names[v], weights)
         own: dict[str, FloatArray] = {}
@@ -69,13 +75,7 @@ def _error(
     return left + float(np.nan_to_num(differs))
 
 
-def _anomaly(
-    method: OptimalInterpolation,
-    data: TrainingData,
-    block: Block,
-    v: int,
-    generator: np.random.Generator,
-) -> FloatArray:
+def _anomaly(method: OptimalInterpolation, data: TrainingData, block: Block, v: int) -> FloatArray:
     """Values of a variable about its mean, map or number, before the others are taken off."""
     values = values_of(block, data)[v]
     if method.mean != "map":
@@ -87,14 +87,51 @@ def _anomaly(
     return np.asarray(values - with_values)
 
 
-def _weights(anomaly: FloatArray, fields: list[FloatArray], name: str) -> FloatArray:
-    """Least squares of a variable on fields, where it is known."""
+def _weights(
+    anomaly: FloatArray, fields: list[FloatArray], variances: FloatArray, name: str
+) -> FloatArray:
+    """Ridge regression of a variable on fields where it is known, its penalty by cross-validation.
+
+    Fields of neighbouring lengths are much alike, and the values of a few eddies are not many: what
+    does not hold at other times is no relation. Weights may all be near 0.
+    """
     known = np.isfinite(anomaly)
     if known.sum() < LEAST * len(fields):
         what = f"{name!r} has {int(known.sum())} values, too few to relate it to the others"
         raise InputError([(what, "give more of them, or use multivariate=False")])
-    seen = np.stack([field[known] for field in fields])
-    weights, *_ = np.linalg.lstsq(seen @ seen.T, seen @ anomaly[known], rcond=None)
+    folds = np.array_split(np.arange(len(anomaly)), min(FOLDS, len(anomaly)))
+    gram, right = [], []
+    for times in folds:
+        some = known[times]
+        seen = np.stack([field[times][some] for field in fields])
+        gram.append(seen @ seen.T)
+        right.append(seen @ anomaly[times][some])
+    whole, total = np.sum(gram, axis=0), np.sum(right, axis=0)
+
+    def unexplained(penalty: float) -> float:
+        """Square error at times that the weights are not from, less a constant."""
+        found = 0.0
+        for own, told in zip(gram, right, strict=True):
+            weights = _ridge(whole - own, total - told, penalty)
+            found += float(weights @ own @ weights - 2 * weights @ told)
+        return found
+
+    gains = {penalty: -unexplained(penalty) for penalty in PENALTIES}
+    if max(gains.values()) <= 0:
+        return np.zeros(len(fields))
+    for penalty in PENALTIES:
+        weights = _ridge(whole, total, penalty)
+        # large weights of fields that are alike cancel in what is told, not in the prior variance
+        added, told = (weights**2 * variances).sum(), weights @ whole @ weights / known.sum()
+        if gains[penalty] > 0 and added <= INFLATION * told:
+            break
+    return weights
+
+
+def _ridge(gram: FloatArray, right: FloatArray, penalty: float) -> FloatArray:
+    """Weights with a penalty on what each field adds, as a share of its own variance."""
+    scale = np.diag(gram).clip(min=1e-300)
+    weights, *_ = np.linalg.lstsq(gram + penalty * np.diag(scale), right, rcond=1e-12)
     return np.asarray(weights)
 
 
