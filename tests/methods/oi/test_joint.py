@@ -25,7 +25,7 @@ def drawn(times, seed, lat=9, lon=10):
         parts = [np.exp(-(((a[:, None] - a) / n) ** 2)) for a, n in zip(axes, lengths, strict=True)]
         roots = [np.linalg.cholesky(part + 1e-6 * np.eye(len(part))) for part in parts]
         white = rng.normal(size=[len(a) for a in axes])
-        return variance**0.5 * np.einsum("ia,jb,kc,abc->ijk", *roots, white)
+        return variance**0.5 * np.einsum("ia,jb,kc,abc->ijk", *roots, white, optimize=True)
 
     slow, fast = (field(*term) for term in TERMS)
     height = SHARED[0] * slow + SHARED[1] * fast + field((3.0, 3.0, 3.0), 0.1)
