@@ -173,7 +173,7 @@ class OptimalInterpolation:
         """
         from xr4dvar.methods.oi.fit import open_covariance
 
-        if not self.lengths or self.mean == "map" or self.multivariate:
+        if not self.lengths or self.mean == "map" or self.multivariate is True:
             return None
         mean = None if isinstance(self.mean, str) else float(self.mean)
         periods = {r: grid[r].period for r in grid.roles if grid[r].period is not None}
@@ -273,7 +273,7 @@ class OptimalInterpolation:
         """Estimate the mean, and the lengths and variances that are not given."""
         from xr4dvar.methods.oi.fit import fit_optimal_interpolation
 
-        if self.multivariate:
+        if self.multivariate is True:
             from xr4dvar.methods.oi.joint_fit import fit_joint
 
             return fit_joint(self, data, options)
@@ -282,7 +282,7 @@ class OptimalInterpolation:
     @property
     def engine_type(self) -> type[InterpolationEngine | JointEngine]:
         """What solves with the fitted method."""
-        if self.multivariate:
+        if self.multivariate is True:
             from xr4dvar.methods.oi.joint import JointEngine
 
             return JointEngine
