@@ -75,7 +75,7 @@ def test_files_keep_them(obs, known, model, tmp_path):
     assert back.covariates == model.covariates
     assert list(back.covariates)[:2] == ["sst", "sst_gappy"]
     assert "covariates: sst, sst_gappy, depth" in repr(back)
-    xr.testing.assert_identical(
+    xr.testing.assert_equal(
         obs.fourdvar.reconstruct(back, covariates=known),
         obs.fourdvar.reconstruct(model, covariates=known),
     )

@@ -60,12 +60,16 @@ def many_scales(anomaly: FloatArray, coordinates: Mapping[Role, FloatArray]) -> 
     values = np.where(np.isfinite(covariance), covariance, 0.0) / variance
     shares = _fitted(waves, values, weight)
     terms = [
-        {**dict(zip(ROLES, lengths, strict=True)), "metric": False, "variance": variance * share}
+        {
+            **dict(zip(ROLES, lengths, strict=True)),
+            "metric": False,
+            "variance": float(variance * share),
+        }
         for lengths, share in zip(rungs, shares, strict=True)
         if share > 0
     ]
     left = max(1.0 - sum(shares), LEAST_ERROR)
-    return {"terms": terms, "error_variance": variance * left}
+    return {"terms": terms, "error_variance": float(variance * left)}
 
 
 def empirical_covariance(anomaly: FloatArray) -> tuple[list[np.ndarray], FloatArray]:
