@@ -62,6 +62,14 @@ def test_position_on_a_circle_has_no_seam():
     np.testing.assert_allclose(found["position_x_cos"], [1, 0, -1, 0], atol=1e-12)
 
 
+def test_position_on_a_circle_in_other_units_and_turned():
+    lon = np.deg2rad(np.arange(270.0, -1.0, -90.0))
+    coords = {"lat": [0.0, 1.0], "lon": ("lon", lon, {"units": "radian"})}
+    obs = xr.DataArray(np.zeros((2, 4)), coords, ("lat", "lon"))
+    found = arrays(xv.covariates.position(), obs, ("lon",))
+    np.testing.assert_allclose(found["position_x_sin"], [-1, 0, 1, 0], atol=1e-12)
+
+
 def test_position_of_two_dimensions():
     y, x = np.indices((3, 4)).astype(float)
     coords = {"lat": (("j", "i"), 40 + 0.1 * y + 0.01 * x), "lon": (("j", "i"), 0.1 * x)}

@@ -28,13 +28,14 @@ def test_across_the_date_line():
     np.testing.assert_allclose(found, 111.195 * np.array([3, 2, 1, 0]), rtol=1e-4)
 
 
-def test_plain_coordinates_keep_their_units():
-    coords = {"y": ("y", [0.0, 3.0], {"units": "m"}), "x": ("x", [0.0, 4.0], {"units": "m"})}
+@pytest.mark.parametrize("units", ["m", "km"])
+def test_plain_coordinates_keep_their_units(units):
+    coords = {"y": ("y", [0.0, 3.0], {"units": units}), "x": ("x", [0.0, 4.0], {"units": units})}
     sea = xr.DataArray([[False, True], [True, True]], coords, ("y", "x"))
     found = xv.covariates.land_distance(sea.transpose("x", "y"))
     assert found.dims == ("x", "y")
     np.testing.assert_allclose(found, [[0.0, 3.0], [4.0, 5.0]])
-    assert found.attrs["units"] == "m"
+    assert found.attrs["units"] == units
 
 
 def test_missing_places_have_no_distance():

@@ -1,5 +1,7 @@
 """Covariates on the grid of the observations: values by label, and one problem for each fault."""
 
+import re
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -93,6 +95,4 @@ def test_of_several_variables():
 def test_what_is_no_covariate_is_told(given, match):
     _, problems = read(given)
     assert len(problems) == 1
-    import re
-
     assert re.search(match, problems[0]), problems

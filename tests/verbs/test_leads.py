@@ -1,5 +1,7 @@
 """Learned forecasts: what is seen of a window, what comes out, skill, labels and errors."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -53,8 +55,6 @@ def test_a_forecast_beats_persistence(waves):
 def test_nothing_ahead_is_seen(supervised):
     """Neither by the network nor by its background, in training and in validation."""
     y = gappy(30, 4, 5, share=1.0 if supervised else 0.6)
-    from dataclasses import replace
-
     data = replace(make_data(y, target=[y] if supervised else None, share=0.0), leads=3)
     seen = []
 
@@ -79,8 +79,6 @@ def test_nothing_ahead_is_seen(supervised):
 
 
 def test_what_is_hidden_without_a_target_is_what_is_ahead():
-    from dataclasses import replace
-
     y = gappy(10, 4, 5)
     data = replace(make_data(y, share=0.5), leads=2)
     box = BlockBox((), (slice(0, 8), slice(0, 4), slice(0, 5)))

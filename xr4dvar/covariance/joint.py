@@ -16,7 +16,13 @@ from torch import Tensor
 
 from xr4dvar.covariance.interfaces import Coordinates, Covariance, Periods, Root
 
-__all__ = ["Joint", "JointRoot"]
+__all__ = ["Joint", "JointRoot", "prior_deviations"]
+
+
+def prior_deviations(parts: Sequence[Covariance], loadings: Tensor) -> Tensor:
+    """Prior standard deviation (V,) of variables that are sums of independent fields."""
+    variances = torch.tensor([part.variance for part in parts], dtype=torch.float64)
+    return (loadings.double() ** 2 * variances[:, None]).sum(0).sqrt()
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,10 +57,9 @@ class Joint:
     times: Tensor
 
     def __init__(self, parts: Sequence[Covariance], loadings: Tensor, times: Tensor):
-        variances = torch.tensor([part.variance for part in parts], dtype=torch.float64)
-        total = (loadings.double() ** 2 * variances[:, None]).sum(0)
         object.__setattr__(self, "parts", tuple(parts))
-        object.__setattr__(self, "loadings", loadings.double() / total.sqrt())
+        own = loadings.double() / prior_deviations(parts, loadings)
+        object.__setattr__(self, "loadings", own)
         object.__setattr__(self, "times", times.double())
 
     @property

@@ -66,11 +66,15 @@ class Position:
             name = grid.axes.coordinates.get(role)
             if name is None or role not in grid.roles or grid[role].named:
                 continue
-            values = obs.coords[name].astype(np.float64).variable.to_base_variable()
-            if (period := grid[role].period) is None:
+            axis = grid[role]
+            if axis.period is None:
+                values = obs.coords[name].astype(np.float64).variable.to_base_variable()
                 found[f"position_{role}"] = xr.DataArray(values)
                 continue
-            angle = 2 * np.pi * values / period
+            own = (
+                axis.values[::-1] if axis.descending else axis.values
+            )  # in the units of the period
+            angle = xr.Variable(grid.axes.dim(role), 2 * np.pi * own / axis.period)
             found[f"position_{role}_sin"] = xr.DataArray(np.sin(angle))
             found[f"position_{role}_cos"] = xr.DataArray(np.cos(angle))
         if not found:

@@ -58,15 +58,18 @@ def land_distance(mask: xr.DataArray, *, dims: DimsMapping | None = None) -> xr.
         raise InputError([("mask has no land", "leave land_distance out")])
     straight = np.full(len(places), np.nan)
     straight[known], _ = cKDTree(places[land]).query(places[known])
-    if units == "km":  # through the earth: along its surface
+    if units is None:  # from through the earth to along its surface
         straight = 2 * EARTH_RADIUS_KM * np.arcsin(np.clip(straight / 2, 0.0, 1.0))
     found = sea.copy(data=straight.reshape(sea.shape)).rename("land_distance")
-    found.attrs = {"units": units, "long_name": "distance from the nearest land"}
+    found.attrs = {
+        "units": "km" if units is None else units,
+        "long_name": "distance from the nearest land",
+    }
     return found.transpose(*mask.dims)
 
 
-def _places(sea: xr.DataArray, dims: DimsMapping | None) -> tuple[FloatArray, str]:
-    """Unit vectors of the cells on the sphere, or their plain coordinates, and units of length."""
+def _places(sea: xr.DataArray, dims: DimsMapping | None) -> tuple[FloatArray, str | None]:
+    """Unit vectors of the cells on the sphere, or plain coordinates and their units."""
     grid = make_grid(sea, find_axes(sea, dims))
     names = [grid.axes.coordinates.get(role) for role in ("y", "x")]
     if None in names:
@@ -84,4 +87,4 @@ def _places(sea: xr.DataArray, dims: DimsMapping | None) -> tuple[FloatArray, st
     factors = [degrees_factor(one, problems) or 1.0 for one in (y, x)]
     problems.raise_if_any()
     lat, lon = (np.radians(v * factor) for v, factor in zip(flat, factors, strict=True))
-    return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], -1), "km"
+    return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], -1), None

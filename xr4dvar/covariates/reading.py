@@ -82,9 +82,10 @@ def read_covariates(
             found[name] = array
     fields, units = [], {}
     for name, array in found.items():
-        if _check_grid(name, array := _selected(array, obs), obs, grid, problems):
+        checked = _checked(name, _selected(array, obs), obs, grid, problems)
+        if checked is not None:
             units[name] = str(array.attrs.get("units", ""))
-            fields.append(_broadcast(array, obs, grid))
+            fields.append(_broadcast(checked, obs, grid))
     for part in parts:  # their coordinates are those of the observations
         for name, array in part.arrays(obs, grid, problems).items():
             if name in units:
@@ -149,38 +150,30 @@ def _named(item: object, problems: Problems) -> dict[str, xr.DataArray]:
     return {}
 
 
-def _check_grid(
+def _checked(
     name: str, array: xr.DataArray, obs: Labelled, grid: Grid, problems: Problems
-) -> bool:
+) -> xr.DataArray | None:
     """Note values that are no numbers, and dimensions and coordinates that obs has not."""
     before = len(problems.found)
     if array.dtype.kind not in "iubf":
         fix = f'give numbers, {name}.astype("float32")'
         problems.add(f"covariate {name!r} is {array.dtype}, no real numbers", fix)
-    check_aligned(_frame(obs), {name: array}, problems, subset=True)
+    check_aligned(obs, {name: array}, problems, subset=True)
     if len(problems.found) == before:
-        check_places(obs, {name: array}, _placed(grid, array), problems)
-        decoded(name, array, problems)
-    return len(problems.found) == before
+        # it may lack axes, and their coordinates with them
+        placed = [one for one in grid.axes.coordinates.values() if one in array.coords]
+        check_places(obs, {name: array}, placed, problems)
+        array = decoded(name, array, problems)
+    return array if len(problems.found) == before else None
 
 
 def _broadcast(array: xr.DataArray, obs: Labelled, grid: Grid) -> Any:
     """Values in canonical order, of the shape of the observations; nothing is copied."""
     sizes = sizes_of(obs)
-    whole = decoded("covariates", array, Problems()).variable
+    whole = array.variable
     if whole.dtype.kind in "iub":
         whole = whole.astype(np.float64 if whole.dtype.itemsize > 2 else np.float32)
     return canonical(whole.set_dims({dim: sizes[dim] for dim in grid.axes.dims}), grid)
-
-
-def _frame(obs: Labelled) -> Labelled:
-    """The observations: their dimensions and coordinates are what counts."""
-    return obs if isinstance(obs, xr.DataArray) else next(iter(obs.values()))
-
-
-def _placed(grid: Grid, array: xr.DataArray) -> list[str]:
-    """Coordinates of the axes that a covariate brings along: it may lack those of others."""
-    return [name for name in grid.axes.coordinates.values() if name in array.coords]
 
 
 def _selected(array: xr.DataArray, obs: Labelled) -> xr.DataArray:

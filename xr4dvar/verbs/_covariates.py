@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,25 +14,16 @@ from xr4dvar.model import Model
 from xr4dvar.types import Labelled
 from xr4dvar.verbs._inputs import Inputs
 
-__all__ = ["covariates_of", "known_fields", "statistics", "takes_covariates", "with_covariates"]
+__all__ = ["known_fields", "statistics", "with_covariates"]
 
 
-def takes_covariates(method: Any) -> bool:
+def _takes_covariates(method: Any) -> bool:
     """Whether a method, or the one that it starts from, looks at covariates."""
     while method is not None:
         if getattr(method, "takes_covariates", False):
             return True
         method = getattr(method, "background", None)
     return False
-
-
-def covariates_of(model: object) -> Mapping[str, str]:
-    """Names and units of the covariates of a model, or of the one that it starts from."""
-    while isinstance(model, Model):
-        if model.covariates:
-            return model.covariates
-        model = model.background
-    return {}
 
 
 def known_fields(
@@ -48,7 +39,7 @@ def known_fields(
     problems : Problems
         Gets covariates of a method that takes none, and whatever is wrong with them.
     """
-    if given is not None and not takes_covariates(method):
+    if given is not None and not _takes_covariates(method):
         what = f"{type(method).__name__} takes no covariates"
         problems.add(what, "leave them out, or use FourDVarNet")
         return KnownFields()
@@ -68,13 +59,12 @@ def with_covariates(
     problems : Problems
         Gets covariates that are missing, or that the model does not know.
     """
-    inner = model
-    while isinstance(inner, Model) and not inner.covariates:
-        inner = inner.background
-    computed = inner.computed if isinstance(inner, Model) else ()
+    while isinstance(model, Model) and not model.covariates:
+        model = model.background
+    names, computed = (model.covariates, model.computed) if isinstance(model, Model) else ({}, ())
     own = Problems()
     found = read_covariates(given, obs, inputs.grid, own, computed)
-    found = check_known(covariates_of(model), found, given, own)
+    found = check_known(names, found, given, own)
     problems.found.extend(own.found)
     return replace(inputs, covariates=found.fields)
 

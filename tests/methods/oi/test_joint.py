@@ -176,7 +176,7 @@ def test_scales_of_a_known_covariance():
     coordinates = {
         role: np.arange(float(n)) for role, n in zip(("time", "y", "x"), anomaly.shape, strict=True)
     }
-    found = many_scales(anomaly, coordinates)
+    found = many_scales(anomaly, coordinates, {"family": "gaussian", "periods": {}})
     near = sum(t["variance"] for t in found["terms"] if t["time"] <= 2.0)
     assert near == pytest.approx(0.4, abs=0.2)
     total = sum(t["variance"] for t in found["terms"]) + found["error_variance"]

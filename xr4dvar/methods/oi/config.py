@@ -81,7 +81,8 @@ class OptimalInterpolation:
         H of the observations (`xr4dvar.operators`), a linear one. Default: the field itself.
     multivariate : bool
         Map several variables of a Dataset together, so that one helps the other (co-kriging): `fit`
-        finds how much of a variable each scale of those after it tells. More `scales` tell more.
+        finds how much of a variable each scale of those after it tells, which have as many scales
+        as their empirical covariance asks for; `scales` are those of the first alone.
 
     References
     ----------

@@ -33,6 +33,7 @@ __all__ = [
     "errors_of",
     "is_metric",
     "mean_at",
+    "once",
     "periods_of",
     "places_of",
     "priors_of",
@@ -176,6 +177,13 @@ def check_precision(errors: Tensor, variable: Mapping[str, Any]) -> None:
 
 def priors_of(place: torch.device | str) -> Callable[[Mapping[str, Any], Places], Prior]:
     """Give the function that makes the prior of a variable at some cells, once for each."""
+    return once(lambda variable, places: Prior(covariance_of(variable), places, place))
+
+
+def once(
+    make: Callable[[Mapping[str, Any], Places], Prior],
+) -> Callable[[Mapping[str, Any], Places], Prior]:
+    """A function that makes priors, of settings with a name, and keeps some of them."""
     priors: dict[Any, Prior] = {}
 
     def prior_of(variable: Mapping[str, Any], places: Places) -> Prior:
@@ -183,7 +191,7 @@ def priors_of(place: torch.device | str) -> Callable[[Mapping[str, Any], Places]
         if key not in priors:
             if len(priors) > 64:
                 priors.clear()
-            priors[key] = Prior(covariance_of(variable), places, place)
+            priors[key] = make(variable, places)
         return priors[key]
 
     return prior_of

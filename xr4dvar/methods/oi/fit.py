@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -63,8 +63,13 @@ def fit_variable(
     v: int,
     generator: np.random.Generator,
     arrays: dict[str, FloatArray],
+    covariance: Callable[[FloatArray, Mapping[str, Any]], dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
-    """Estimate the settings of one variable; its mean map goes into `arrays`."""
+    """Estimate the settings of one variable; its mean map goes into `arrays`.
+
+    `covariance` finds terms and error variance from the mean and the settings, in place of the
+    likelihood and the maps of parts of the data.
+    """
     name = data.names[v]
     variable = {
         "name": name,
@@ -77,7 +82,8 @@ def fit_variable(
         },
     }
     one = _Fit(method, data, block, box, v, variable, generator)
-    return variable | one.covariance(arrays)
+    mean = one.mean(arrays)
+    return variable | (one.covariance(mean) if covariance is None else covariance(mean, variable))
 
 
 def values_of(block: Block, data: TrainingData) -> FloatArray:
@@ -111,18 +117,27 @@ class _Fit:
     variable: dict[str, Any]
     generator: np.random.Generator
 
-    def covariance(self, arrays: dict[str, FloatArray]) -> dict[str, Any]:
-        """Give the covariance and the error variance; put the mean map into `arrays`."""
-        coordinates = self.block.coordinates
-        seen = _observations(self.block) if not self.data.supervised else self.block.y
+    @property
+    def seen(self) -> FloatArray:
+        """Observations (T, Y, X) of the variable: all, shown or hidden."""
+        every = self.block.y if self.data.supervised else _observations(self.block)
+        own: FloatArray = every[self.v]
+        return own
+
+    def mean(self, arrays: dict[str, FloatArray]) -> FloatArray:
+        """Give the mean (T, Y, X); put its map, if it is one, into `arrays`."""
         if self.method.mean == "map":
-            field = self.block.target if self.data.supervised else seen
-            arrays |= self._mean_map(field[self.v])
-        shown = Patches(seen[np.newaxis, self.v : self.v + 1], _batched(coordinates))
-        mean = mean_at(arrays, self.variable, shown)[0]
+            arrays |= self._mean_map(values_of(self.block, self.data)[self.v])
+        shown = Patches(self.seen[np.newaxis, np.newaxis], _batched(self.block.coordinates))
+        mean: FloatArray = mean_at(arrays, self.variable, shown)[0]
+        return mean
+
+    def covariance(self, mean: FloatArray) -> dict[str, Any]:
+        """Give the covariance and the error variance."""
+        coordinates = self.block.coordinates
         if self.data.binder is not None:
             return self._through_operator(mean)
-        anomaly = shown.y[0, 0] - mean
+        anomaly = self.seen - mean
         spread = float(np.nanmean(anomaly**2))
         if self.method.lengths:
             terms = open_covariance(self.method, self.data.grid)["terms"]

@@ -11,12 +11,14 @@ import torch
 from xr4dvar.contract.method import Parameters
 from xr4dvar.contract.patches import Patches
 from xr4dvar.covariance import Joint, Prior, Separable, Spherical, analyse
+from xr4dvar.covariance.joint import prior_deviations
 from xr4dvar.methods.oi.engine import (
     Places,
     alike,
     errors_of,
     is_metric,
     mean_at,
+    once,
     terms_of,
     warn_unless_converged,
 )
@@ -47,8 +49,11 @@ class JointEngine:
         parts = [terms_of(variable) for variable in self.variables]
         self.parts = [part for own in parts for part in own]
         self.loadings = loadings_of(self.variables)
-        variances = torch.tensor([part.variance for part in self.parts], dtype=torch.float64)
-        self.spreads = (self.loadings**2 * variances[:, None]).sum(0).sqrt().numpy()
+        self.spreads = prior_deviations(self.parts, self.loadings).numpy()
+        self.name = ", ".join(str(own["name"]) for own in self.variables)
+        self.prior_of = once(
+            lambda _, places: joint_prior(self.parts, self.loadings, places, self.place)
+        )
 
     def maps(self, patches: Patches) -> FloatArray:
         """Map patches."""
@@ -63,7 +68,7 @@ class JointEngine:
         bound = 0.0
         metric = any(is_metric(variable) for variable in self.variables)
         for members, places in alike(patches, metric):
-            prior = joint_prior(self.parts, self.loadings, places, self.place)
+            prior = self.prior_of({"name": self.name}, places)
             some = torch.as_tensor(innovation[members], device=self.place).flatten(1, 2)
             own = errors[members].flatten(1, 2).to(self.place)
             with one_at_a_time(self.place):
@@ -71,7 +76,7 @@ class JointEngine:
             found = analysis.increment.unflatten(1, (count, -1)).cpu().numpy()
             result[members] = means[members] + spreads * found
             bound = max(bound, float(analysis.bound.max()))
-        warn_unless_converged(", ".join(str(own["name"]) for own in self.variables), bound)
+        warn_unless_converged(self.name, bound)
         maps: FloatArray = result.astype(patches.y.dtype)
         return maps
 
@@ -113,10 +118,9 @@ def components(
         Their cells.
     """
     parts = terms_of(variable)
-    deviations = [part.variance**0.5 for part in parts]
     # variables of a state: the sum, which is observed, and its terms, which are not
     loadings = torch.cat([torch.ones(len(parts), 1), torch.eye(len(parts))], 1).double()
-    spread = sum(part.variance for part in parts) ** 0.5
+    spread, *deviations = prior_deviations(parts, loadings).tolist()
     prior = joint_prior(parts, loadings, places)
     unseen = np.full((len(parts) * len(anomaly), *anomaly.shape[1:]), np.nan)
     innovation = torch.as_tensor(np.concatenate([anomaly / spread, unseen]))

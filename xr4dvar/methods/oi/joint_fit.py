@@ -8,7 +8,9 @@ for each term is a regression by wavelength.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -52,27 +54,31 @@ def fit_joint(method: OptimalInterpolation, data: TrainingData, options: FitOpti
             weights = _weights(anomaly, fields, np.array(parts), data.names[v])
             rest = _less(block, v, np.tensordot(weights, np.stack(fields), 1))
             _note(variables, data.names[v], weights)
-        own: dict[str, FloatArray] = {}
-        found = fit_variable(method, data, rest, box, v, generator, own)
-        arrays |= own
+        # lengths of the likelihood are the shortest that data resolve: too few to be shared
+        shared = partial(_many, method, data, rest, v) if v and not method.lengths else None
+        found = fit_variable(method, data, rest, box, v, generator, arrays, shared)
         if v:
-            mean = _mean_of(found, own)
-            if not method.lengths:  # those of the likelihood are the shortest that data resolve
-                found |= many_scales(values_of(rest, data)[v] - mean, block.coordinates)
-                found["error_variance"] = _error(method, data, block, v, found["error_variance"])
+            mean = arrays.get(f"{found['name']}/mean", np.asarray(found["mean"]))
             fields += _in_windows(found, rest.y[v] - mean, block)
         variables.append(found)
     return Parameters({"variables": variables[::-1]}, arrays)
 
 
-def _error(
-    method: OptimalInterpolation, data: TrainingData, block: Block, v: int, left: float
-) -> float:
-    """The given error variance; else what scales leave, and what observations differ by."""
+def _many(
+    method: OptimalInterpolation,
+    data: TrainingData,
+    block: Block,
+    v: int,
+    mean: FloatArray,
+    variable: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Terms of many scales; the error variance is what they leave and observations differ by."""
+    found = many_scales(values_of(block, data)[v] - mean, block.coordinates, variable)
     if method.error_variance is not None:
-        return float(method.error_variance)
-    differs = np.nanmean((block.y[v] - block.target[v]) ** 2) if data.supervised else 0.0
-    return left + float(np.nan_to_num(differs))
+        return found | {"error_variance": float(method.error_variance)}
+    differs = (block.y[v] - block.target[v])[np.isfinite(block.y[v]) & np.isfinite(block.target[v])]
+    noise = float((differs**2).mean()) if differs.size else 0.0
+    return found | {"error_variance": found["error_variance"] + noise}
 
 
 def _anomaly(method: OptimalInterpolation, data: TrainingData, block: Block, v: int) -> FloatArray:
@@ -152,11 +158,6 @@ def _note(variables: list[dict[str, Any]], name: str, weights: FloatArray) -> No
             for term in variable["terms"]
         ]
         variables[n] = {**variable, "terms": terms}
-
-
-def _mean_of(variable: dict[str, Any], arrays: dict[str, FloatArray]) -> FloatArray:
-    """The mean map of a variable on its block, or its mean."""
-    return arrays.get(f"{variable['name']}/mean", np.asarray(variable["mean"]))
 
 
 def _in_windows(variable: dict[str, Any], anomaly: FloatArray, block: Block) -> list[FloatArray]:

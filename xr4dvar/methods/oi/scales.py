@@ -2,19 +2,21 @@
 
 A variable that others are regressed on is taken apart into fields of their own lengths: the more
 of these there are, the closer is a weight for each to a regression by wavelength and frequency.
-Their variances are the non-negative least squares fit of a ladder of Gaussians to the empirical
-covariance.
+Their variances are the non-negative least squares fit of a ladder of covariances to the empirical
+one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import product
 from typing import Any
 
 import numpy as np
+import torch
 from scipy.optimize import nnls
 
+from xr4dvar.methods.oi.engine import terms_of
 from xr4dvar.types import ROLES, FloatArray, Role
 
 __all__ = ["empirical_covariance", "many_scales"]
@@ -28,7 +30,9 @@ LAGS, FARTHEST, PAIRS = 16, 0.6, 100
 SMALL, LEAST_ERROR = 0.02, 0.05
 
 
-def many_scales(anomaly: FloatArray, coordinates: Mapping[Role, FloatArray]) -> dict[str, Any]:
+def many_scales(
+    anomaly: FloatArray, coordinates: Mapping[Role, FloatArray], variable: Mapping[str, Any]
+) -> dict[str, Any]:
     """Terms of a covariance, and the variance that they leave as that of the error.
 
     Parameters
@@ -37,13 +41,15 @@ def many_scales(anomaly: FloatArray, coordinates: Mapping[Role, FloatArray]) -> 
         Values less the mean, NaN where there is none.
     coordinates : mapping of role to numpy.ndarray
         Positions along the axes that are there.
+    variable : mapping
+        Settings: ``"family"`` and ``"periods"`` of the covariance.
 
     Examples
     --------
     >>> from xr4dvar.methods.oi.scales import many_scales
     >>> time = np.arange(400.0)
     >>> wave = np.sin(2 * np.pi * time / 90).reshape(-1, 1, 1)
-    >>> found = many_scales(wave, {"time": time})
+    >>> found = many_scales(wave, {"time": time}, {"family": "gaussian", "periods": {}})
     >>> sum(term["variance"] for term in found["terms"]) > 0.4  # of 0.5
     True
     """
@@ -51,8 +57,18 @@ def many_scales(anomaly: FloatArray, coordinates: Mapping[Role, FloatArray]) -> 
     lags, covariance = empirical_covariance(anomaly)
     variance = float(np.nanmean(anomaly**2))
     distance = [steps[role] * lag.astype(np.float64) for role, lag in zip(ROLES, lags, strict=True)]
-    rungs = _ladder(anomaly.shape, steps)
-    waves = np.stack([_gaussian(distance, lengths) for lengths in rungs], -1)
+    ladder = [
+        {**dict(zip(ROLES, lengths, strict=True)), "metric": False, "variance": 1.0}
+        for lengths in _ladder(anomaly.shape, steps)
+    ]
+    apart_by = torch.cartesian_prod(*map(torch.as_tensor, distance))
+    waves = np.stack(
+        [
+            part.between(torch.zeros(1, 3, dtype=torch.float64), apart_by)[0].numpy()
+            for part in terms_of({**variable, "terms": ladder})
+        ],
+        -1,
+    )
     apart = np.add.outer(np.add.outer(*(_share(d) for d in distance[:2])), _share(distance[2]))
     weight = 1.0 / (1.0 + apart)  # near lags tell most, and are told best
     weight = np.where(np.isfinite(covariance), weight, 0.0)
@@ -60,12 +76,8 @@ def many_scales(anomaly: FloatArray, coordinates: Mapping[Role, FloatArray]) -> 
     values = np.where(np.isfinite(covariance), covariance, 0.0) / variance
     shares = _fitted(waves, values, weight)
     terms = [
-        {
-            **dict(zip(ROLES, lengths, strict=True)),
-            "metric": False,
-            "variance": float(variance * share),
-        }
-        for lengths, share in zip(rungs, shares, strict=True)
+        {**term, "variance": float(variance * share)}
+        for term, share in zip(ladder, shares, strict=True)
         if share > 0
     ]
     left = max(1.0 - sum(shares), LEAST_ERROR)
@@ -147,11 +159,6 @@ def _rungs(size: int) -> list[float]:
     return [float(SHORTEST * RATIO**n) for n in range(count)]
 
 
-def _gaussian(distance: Sequence[FloatArray], lengths: tuple[float, float, float]) -> FloatArray:
-    time, y, x = (np.exp(-((d / length) ** 2)) for d, length in zip(distance, lengths, strict=True))
-    return np.asarray(time[:, None, None] * y[:, None] * x)
-
-
 def _share(distance: FloatArray) -> FloatArray:
     """Squares of distances over a quarter of the longest."""
     return np.asarray((4 * distance / max(distance.max(), 1e-300)) ** 2)
@@ -160,7 +167,7 @@ def _share(distance: FloatArray) -> FloatArray:
 def _fitted(waves: FloatArray, values: FloatArray, weight: FloatArray) -> FloatArray:
     """Shares of the terms; small ones are left out, and the others fitted again."""
     root = np.sqrt(weight).ravel()
-    matrix = waves.reshape(-1, waves.shape[-1]) * root[:, None]
+    matrix = waves * root[:, None]
     right = values.ravel() * root
     shares, _ = nnls(matrix, right)
     kept = shares >= SMALL
