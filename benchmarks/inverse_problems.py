@@ -14,6 +14,8 @@ Run from the repository root::
   of which at least half are sea, without noise; scored on the sea of these blocks.
 - ``fusion-none``, ``fusion-cloudy``, ``fusion-full``, ``fusion-control``: heights along four
   altimeters, and the temperature under clouds, everywhere, or of another year.
+- ``currents-nadir4``, ``currents-swot``: currents in cm/s, of heights along four altimeters (and
+  SWOT), alone or with 50 drifters a day.
 - ``forecast-complete``, ``forecast-observed``: the next 7 days, from maps or from altimeters.
 
 Of the twin are given 2012-10-01 .. 12-20 (fusion and forecasts: 12-02), scored 2012-10-22 .. 12-02
@@ -21,7 +23,8 @@ on the inner 80 x 80 cells; learned from the truth of 2013-02-01 .. 2014-07-31, 
 2014-08-20 .. 10-02. Methods: the field as it is given, or damped persistence;
 `OptimalInterpolation` with the operator; and with ``--steps`` a 4DVarNet. Anchors are those of a
 linear filter with the spectrum of the training truth in space and time; of ``enatl60`` bicubic with
-the block means kept; of fusion the tuned interpolation of heights.
+the block means kept; of fusion the tuned interpolation of heights; of currents that of heights, and
+that of heights and drifters.
 """
 
 from __future__ import annotations
@@ -32,6 +35,7 @@ from pathlib import Path
 from typing import Any
 
 import inverse_coast
+import inverse_currents
 import inverse_degraded
 import inverse_forecast
 import inverse_fusion
@@ -40,6 +44,7 @@ PROBLEMS: dict[str, Any] = {
     **dict.fromkeys(inverse_degraded.ANCHORS, inverse_degraded),
     "enatl60": inverse_coast,
     **dict.fromkeys(inverse_fusion.PROBLEMS, inverse_fusion),
+    **dict.fromkeys(inverse_currents.PROBLEMS, inverse_currents),
     **dict.fromkeys(inverse_forecast.PROBLEMS, inverse_forecast),
 }
 NUMBERS = ("rmse", "ratio", "gradient", "lambda_x")
@@ -77,6 +82,8 @@ def as_text(row: dict) -> str:
     if "by_lead" in row:
         by_lead = (f"{lead}: {value:.4g}" for lead, value in row["by_lead"].items())
         numbers = f"{', '.join(by_lead)} | | |"
+    if "height" in row:
+        numbers = f"{row['rmse']:.4g} ({row['height']:.3g} cm)" + f" {numbers.partition(' ')[2]}"
     seconds = f"{row['fit_s']:.0f} | {row['maps_s']:.1f}"
     return f"| {row['problem']} | {row['method']} | {numbers} | {seconds} |"
 

@@ -24,6 +24,7 @@ from .methods import (
     Variational,
 )
 from .model import Model
+from .observations import Observations
 from .options import set_options
 from .persistence import load
 from .training import losses
@@ -56,6 +57,7 @@ __all__ = [
     "Lorenz96",
     "Model",
     "ModelFileError",
+    "Observations",
     "OptimalInterpolation",
     "QuadraticODE",
     "Training",

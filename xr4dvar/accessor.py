@@ -14,7 +14,7 @@ import xr4dvar  # its names load the verbs on first use
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from typing import Literal
+    from typing import Any, Literal
 
     from xr4dvar.covariates.reading import Given
     from xr4dvar.methods import Method
@@ -29,8 +29,9 @@ __all__ = ["FourDVarAccessor"]
 
 @xr.register_dataarray_accessor("fourdvar")
 @xr.register_dataset_accessor("fourdvar")
+@xr.register_datatree_accessor("fourdvar")
 class FourDVarAccessor:
-    """Verbs on a DataArray, or on a Dataset for several variables.
+    """Verbs on a DataArray, or on a Dataset for several variables; some also on a DataTree.
 
     Each is the function of the same name with this object as first argument.
 
@@ -43,7 +44,7 @@ class FourDVarAccessor:
 
     __slots__ = ("_obj",)  # the object and nothing else: there is no state to go stale
 
-    def __init__(self, obj: Labelled):
+    def __init__(self, obj: Any):
         self._obj = obj
 
     def fit(

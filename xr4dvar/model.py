@@ -43,6 +43,8 @@ class Model:
         Those of them that follow from coordinates.
     leads : int
         Times that it forecasts: it was fitted to windows whose last ones are not observed.
+    states : mapping of str to str
+        Names and units of the variables that it maps, where these are others than are observed.
 
     Examples
     --------
@@ -63,6 +65,7 @@ class Model:
     covariates: Mapping[str, str] = field(default_factory=dict)
     computed: tuple[Any, ...] = ()
     leads: int = 0
+    states: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def config(self) -> dict[str, Any]:
@@ -73,6 +76,8 @@ class Model:
             known = {"covariates": dict(self.covariates), "computed": computed}
         if self.leads:
             known["leads"] = self.leads
+        if self.states:
+            known["states"] = dict(self.states)
         return {
             "method": to_config(self.method),
             "settings": to_config(self.parameters.settings),
@@ -139,11 +144,14 @@ class Model:
             f"{role} {axis['spacing']:.4g} {axis['units']}" if axis["spacing"] else role
             for role, axis in axes.items()
         )
-        names = ", ".join(
-            f"{name} ({units or 'no units'})" for name, units in self.variables.items()
+        names, maps = (
+            ", ".join(f"{name} ({units or 'no units'})" for name, units in one.items())
+            for one in (self.variables, self.states)
         )
         weights = sum(array.size for array in self.parameters.arrays.values())
         lines = [f"  variables: {names}", f"  grid: {spacing}", f"  weights: {weights:,} numbers"]
+        if self.states:
+            lines.insert(1, f"  maps: {maps}")
         if self.covariates:
             lines.insert(1, f"  covariates: {', '.join(self.covariates)}")
         if self.leads:

@@ -232,6 +232,7 @@ def _model(
         config.get("covariates", {}),
         tuple(from_config(part) for part in config.get("computed", [])),
         config.get("leads", 0),
+        config.get("states", {}),
     )
 
 
@@ -240,7 +241,8 @@ def _check_kinds(config: Mapping[str, Any]) -> None:
     for name in ("settings", "variables", "grid"):
         if not isinstance(config[name], dict):
             raise TypeError(f"{name} is {shown(config[name])}, not a mapping")
-    for name, units in [*config["variables"].items(), *config.get("covariates", {}).items()]:
+    named = config["variables"], config.get("covariates", {}), config.get("states", {})
+    for name, units in [pair for one in named for pair in one.items()]:
         if not isinstance(units, str):
             raise TypeError(f"the units of {name!r} are {shown(units)}, not a text")
     if not is_count(config.get("leads", 0), 0):

@@ -91,9 +91,11 @@ def assert_adjoint(
     grid = make_grid(like, find_axes(like, dims))
     bound, _ = Binder(operator, grid)({role: grid[role].values[None] for role in grid.roles})
     shape = [grid[role].size if role in grid.roles else 1 for role in ROLES]
+    variables = len(operator.states(operator.fields(["x"])))
     generator = torch.Generator().manual_seed(seed)
-    x, y = torch.randn(2, 1, 1, *shape, dtype=torch.float64, generator=generator)
+    x = torch.randn(1, variables, *shape, dtype=torch.float64, generator=generator)
     seen = bound(x)
+    y = torch.randn(seen.shape, dtype=torch.float64, generator=generator)
     left, right = float((seen * y).sum()), float((x * bound.adjoint(y)).sum())
     size = float(seen.norm() * y.norm())
     if not abs(left - right) <= tolerance * size:

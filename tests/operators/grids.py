@@ -22,13 +22,17 @@ def grid_of(periodic=(), **coords):
 
 
 def bound(operator, grid, observed=None, domain=None, **parts):
-    """An operator bound to a box of a grid: all of it, but for the slices that are given."""
+    """An operator bound to a box of a grid: all of it, but for the slices that are given.
+
+    What it sees has no axis of fields where there is one.
+    """
     coordinates = {}
     for role in grid.roles:
         values = grid[role].values
         coordinates[role] = values[parts.get(role, slice(None))][np.newaxis]
     own = None if domain is None else np.asarray(domain)[np.newaxis]
-    return Binder(operator, replace(grid, observed=observed))(coordinates, own)
+    found, seen = Binder(operator, replace(grid, observed=observed))(coordinates, own)
+    return found, seen if seen is None or seen.shape[1] > 1 else seen[:, 0]
 
 
 def noise(*shape, seed=0):

@@ -36,14 +36,19 @@ def operator_of(method: object) -> Any:
     return own if isinstance(own, Operator) else Mask()
 
 
-def binder_of(method: object, grid: Grid, domain: Any = None) -> Binder | None:
-    """What binds the operator of a method to patches of a grid; None where it is the mask."""
+def binder_of(
+    method: object, grid: Grid, domain: Any = None, placed: Operator | None = None
+) -> Binder | None:
+    """What binds the operator of a method to patches of a grid; None where it is the mask.
+
+    `placed` is the same operator, with the places of the observations.
+    """
     operator = operator_of(method)
     if is_mask(operator):
         return None
     from xr4dvar.operators.binding import Binder
 
-    return Binder(operator, grid, None if domain is None else _sea(domain, grid))
+    return Binder(placed or operator, grid, None if domain is None else _sea(domain, grid))
 
 
 def _sea(domain: Any, grid: Grid) -> BoolArray:
@@ -78,7 +83,7 @@ def observed_patches(
     if binder is None:
         return patches
     operator, seen = binder(patches.coordinates, domain)
-    y = patches.y if seen is None else np.where(seen[:, np.newaxis], patches.y, np.nan)
+    y = patches.y if seen is None else np.where(seen, patches.y, np.nan)
     return replace(patches, y=y, operator=operator)
 
 
@@ -105,6 +110,10 @@ def check_method_operator(
     if linear and not operator.linear:  # type: ignore[union-attr]
         what = f"{name} takes linear operators, {kind} is not known to be one"
         problems.add(what, "use Variational, FourDVar or FourDVarNet, or operators.Linear")
+    others = tuple(operator.states(names)) != tuple(names)  # type: ignore[union-attr]
+    if others and not getattr(method, "takes_other_fields", False):
+        what = f"{name} maps the variables that are observed, and {kind} observes others"
+        problems.add(what, "use OptimalInterpolation, Variational or FourDVarNet")
     if linear and len(names) > 1 and operator.joins_variables(grid, names):  # type: ignore[union-attr]
         what = f"{name} maps each variable by itself, and {kind} joins them or tells them apart"
         problems.add(what, "use Variational, FourDVar or FourDVarNet, or give one variable")

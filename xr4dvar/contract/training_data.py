@@ -40,13 +40,13 @@ class Block:
 
     Parameters
     ----------
-    y : numpy.ndarray, shape (V, T, Y, X)
+    y : numpy.ndarray, shape (K, T, Y, X)
         What the method is shown; NaN where nothing is.
-    target : numpy.ndarray, same shape
+    target : numpy.ndarray, shape (V, T, Y, X)
         What its map is held against; NaN where that is not known.
     coordinates : mapping of role to numpy.ndarray, shape (n,)
         Positions along the axes that are there.
-    background : numpy.ndarray, same shape as `y`, optional
+    background : numpy.ndarray, same shape as `target`, optional
         The map of the background method from `y`.
     covariates : numpy.ndarray, shape (C, T, Y, X), optional
         Fields that are known and not mapped, NaN where one is missing.
@@ -89,12 +89,12 @@ class TrainingData:
     Parameters
     ----------
     read : callable
-        Gives V observation arrays, then V target arrays if `supervised`, for a box of
+        Gives K observation arrays, then V target arrays if `supervised`, for a box of
         the canonical (batch..., time, y, x) array.
     shape : tuple of int
         Shape of the canonical array.
     names : sequence of str
-        The variables.
+        The observed variables.
     grid : Grid
     normalisation : Normalisation
         Mean and standard deviation of each variable.
@@ -113,6 +113,8 @@ class TrainingData:
     covariates : Covariates, optional
     leads : int
         Times at the end of each block that are not observed: what is learned is a forecast.
+    states : sequence of str
+        The variables of the state, and of the target, where these are others than are observed.
     """
 
     read: Reader
@@ -129,6 +131,12 @@ class TrainingData:
     binder: Binder | None = None
     covariates: Covariates | None = None
     leads: int = 0
+    states: Sequence[str] = ()
+
+    @property
+    def state_names(self) -> Sequence[str]:
+        """The variables of the state."""
+        return self.states or self.names
 
     def sizes(self, period: tuple[int, int]) -> dict[Role, int]:
         """Number of cells along each axis that is there, with the given period as time."""
@@ -206,7 +214,7 @@ class TrainingData:
         return later
 
     def fields(self, box: BlockBox) -> tuple[FloatArray, FloatArray | None]:
-        """Read all observations of a box, and its target where there is one, (V, T, Y, X)."""
+        """Read all observations (K, T, Y, X) of a box, and its target (V, T, Y, X), if any."""
         arrays, count = self._box(self.read, box), len(self.names)
         return arrays[:count], arrays[count:] if self.supervised else None
 
@@ -217,26 +225,31 @@ class TrainingData:
         return np.stack([self._five(array.reshape(shape)) for array in read(index)])
 
     def observed(self, field: FloatArray, box: BlockBox) -> FloatArray:
-        """What is observed of a field (V, T, Y, X), NaN where that depends on cells elsewhere."""
+        """What is observed (K, T, Y, X) of a field (V, T, Y, X), NaN where other cells count."""
         if self.binder is None:
             return field
         coordinates = {r: v[np.newaxis] for r, v in self._coordinates(box).items()}
         operator, seen = self.binder(coordinates)
-        lost = (
-            np.zeros(field.shape, dtype=bool) if seen is None else ~seen & np.ones_like(field, bool)
-        )
         known = np.isfinite(field)
-        if not known.any():
-            return np.full(field.shape, np.nan)
-        mean, spread = float(field[known].mean()), float(field[known].std()) or 1.0
+        mean, spread = 0.0, 1.0
+        if known.any():
+            mean, spread = float(field[known].mean()), float(field[known].std()) or 1.0
         found = through(operator, np.where(known, field, mean)[np.newaxis])[0]
+        lost = np.zeros(found.shape, dtype=bool) if seen is None else ~seen[0] | (found != found)
         if not known.all():  # what other values of the unknown cells would change is not known
             drawn = np.random.default_rng(0).standard_normal((DRAWS, *field.shape))
             for change in (np.ones_like(drawn[0]), *drawn):  # equal ones, and none that cancel
                 other = np.where(known, field, mean + spread * change)
                 changed = through(operator, other[np.newaxis])[0]
-                lost = lost | (np.abs(changed - found) > UNKNOWN * spread)
+                lost = lost | (np.abs(changed - found) > UNKNOWN * self._size(found, spread))
         return np.where(lost, np.nan, found)
+
+    def _size(self, found: FloatArray, spread: float) -> FloatArray:
+        """Size of each observed field (K, 1, 1, 1): that of the state, unless it is another."""
+        if len(found) == len(self.state_names):
+            return np.full((1, 1, 1, 1), spread)
+        own: FloatArray = found.std((1, 2, 3), keepdims=True)
+        return own
 
     def _five(self, array: FloatArray) -> FloatArray:
         """(T, Y, X), with size 1 for an axis that is not there."""

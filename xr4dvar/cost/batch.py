@@ -32,8 +32,8 @@ class Batch:
 
     Parameters
     ----------
-    y : Tensor, shape (B, V, T, Y, X)
-        Observations of V variables, 0 where there is none.
+    y : Tensor, shape (B, K, T, Y, X)
+        K observed fields, 0 where there is none: the V variables, unless `shape` says otherwise.
     weight : Tensor, same shape
         Number of observations behind each value of `y`: 0 where there is none, 1 where the
         cell was seen, more where `coarsen` has merged cells.
@@ -54,7 +54,7 @@ class Batch:
         H, where observations are not the state itself.
     shape : tuple of int, optional
         Shape (V, T, Y, X) of a state, where it is not that of the observations.
-    density : Tensor, shape (B, V, T, y, x), optional
+    density : Tensor, shape (B, K, T, y, x), optional
         Number of observations at each cell of such a state.
 
     Examples
@@ -130,10 +130,10 @@ class Interpolated:
     def adjoint(self, y: Tensor) -> Tensor:
         """The transposed operator, by differentiation."""
         factor, size, _ = self.how
-        coarse = [-(-n // factor) for n in size]
+        fine, coarse = self.operator.adjoint(y), [-(-n // factor) for n in size]
         with torch.enable_grad():
-            x = y.new_zeros(*y.shape[:3], *coarse).requires_grad_()
-            (found,) = torch.autograd.grad(interpolate(x, *self.how), x, self.operator.adjoint(y))
+            x = y.new_zeros(*fine.shape[:3], *coarse).requires_grad_()
+            (found,) = torch.autograd.grad(interpolate(x, *self.how), x, fine)
         return found
 
     def take(self, index: Tensor) -> Interpolated:
@@ -155,7 +155,7 @@ def coarse_state(batch: Batch, factor: int, wraps: bool = False) -> Batch:
         batch,
         context=merged.context,
         operator=Interpolated(batch.operator, factor, size, wraps),
-        shape=tuple(merged.weight.shape[1:]),
+        shape=((batch.shape or batch.y.shape[1:])[0], *merged.weight.shape[2:]),
         density=merged.weight,
     )
 

@@ -24,10 +24,11 @@ from xr4dvar.covariance.interfaces import Observes, Root
 from xr4dvar.covariance.joint import JointRoot
 from xr4dvar.covariance.observed import (
     ObservedRoot,
-    amplification,
     analyse_complete,
     factorised_through,
+    fields_of,
     is_complete,
+    least_error,
 )
 from xr4dvar.covariance.on_grid import TRUNCATION, Prior
 from xr4dvar.errors import Problems
@@ -95,14 +96,14 @@ def analyse(
 
     Parameters
     ----------
-    innovation : Tensor (..., time, y, x)
+    innovation : Tensor (..., time, y, x) or, of K fields of an operator, (..., K time, y, x)
         Observation minus background; anything (also NaN) where not observed. Its leading
         dimensions are independent samples: each is solved to the tolerance by itself.
-    observed : Tensor (..., time, y, x), bool
+    observed : Tensor, bool
         Where there is an observation; broadcast against the innovation.
     prior : Prior
         Prior covariance on the grid, in the squared units of the data.
-    error_variance : float or Tensor (..., time, y, x)
+    error_variance : float or Tensor of the shape of the innovation
         Observation error variance, in the same units: one number or one per observation.
     operator : Observes, optional
         H, where observations are not the field itself; of one leading dimension of samples.
@@ -138,7 +139,7 @@ def analyse(
     observed = observed.expand(innovation.shape)
     error = torch.as_tensor(error_variance, dtype=torch.float64, device=innovation.device)
     error = error.expand(innovation.shape)
-    _check(innovation, observed, prior, error)
+    _check(innovation, observed, prior, error, operator)
     lead, shape = innovation.shape[:-3], innovation.shape[-3:]
     precision = torch.where(observed, prior.covariance.variance / error, 0.0).reshape(-1, *shape)
     values = torch.where(observed, innovation.to(torch.float64) / prior.deviation, 0.0)
@@ -148,7 +149,7 @@ def analyse(
             values, precision, prior, operator, tolerance, max_iterations, truncation
         )
     return Analysis(
-        prior.deviation * increment.reshape(innovation.shape),
+        prior.deviation * increment.reshape(*lead, *prior.shape),
         iterations.reshape(lead),
         bound.reshape(lead),
     )
@@ -163,9 +164,9 @@ def _solve(
     max_iterations: int,
     truncation: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Increments, iterations and bounds of samples (n, time, y, x), all over prior deviations."""
+    """Increments (n, time, y, x), iterations and bounds of samples, over prior deviations."""
     counts = (precision > 0).sum((1, 2, 3))
-    increment = torch.zeros_like(values)
+    increment = values.new_zeros(len(values), *prior.shape)
     iterations = torch.zeros(len(values), dtype=torch.int64, device=values.device)
     bound = torch.zeros(len(values), dtype=torch.float64, device=values.device)
     for some, most in (
@@ -189,8 +190,8 @@ def _solve(
             increment[n] = _factorised(values[n], precision[n], prior)
         else:
             own = operator.take(n[None])
-            largest = float(precision[n].max()) * amplification(own, values[n][None])
-            root = prior.root(1.0 / largest, torch.float64, truncation)
+            least = least_error(own, precision[n][None], prior.shape)
+            root = prior.root(least, torch.float64, truncation)
             increment[n] = factorised_through(root, own, values[n], precision[n])
     return increment, iterations.where(~factorised, 0), bound.where(~factorised, 0.0)
 
@@ -219,14 +220,16 @@ def _iterated(
     """
     least = 1.0 / float(precision.max())
     if operator is not None:
-        least /= amplification(operator, values)
+        least = least_error(operator, precision, prior.shape)
     whole = prior.root(least, torch.float64, truncation)
     root: Root = whole if operator is None else ObservedRoot(whole, operator)
     right = root.adjoint(precision * values)
     control, residual = torch.zeros_like(right), right
     iterations = torch.zeros(len(right), dtype=torch.int64, device=right.device)
     bound = residual.norm(dim=-1)
-    condition = float(precision.max()) * float(root.spectrum.max())
+    largest = root.squares if isinstance(root, ObservedRoot) else root.spectrum[None]
+    fields = precision.unflatten(1, (len(largest), -1)).amax((0, 2, 3, 4))
+    condition = float((fields * largest.amax(1)).max())
     dtypes = [torch.float32] if condition < SINGLE else []
     for dtype in (*dtypes, torch.float64):
         inner = prior.root(least, dtype, truncation)
@@ -277,7 +280,7 @@ def _conjugate_gradients(
 
 def _information(root: Root, precision: Tensor) -> Tensor:
     """Diagonal of ``L' R^-1 L`` of observations that are spread evenly."""
-    if isinstance(root, JointRoot):
+    if isinstance(root, JointRoot | ObservedRoot):
         return root.information(precision)
     return precision.mean((-3, -2, -1))[..., None] * root.spectrum
 
@@ -287,9 +290,12 @@ def _dot(first: Tensor, second: Tensor) -> Tensor:
     return (first * second).sum(-1, dtype=torch.float64)
 
 
-def _check(innovation: Tensor, observed: Tensor, prior: Prior, error: Tensor) -> None:
+def _check(
+    innovation: Tensor, observed: Tensor, prior: Prior, error: Tensor, operator: Observes | None
+) -> None:
     problems = Problems()
-    shape = tuple(len(axis) for axis in prior.coordinates)
+    fields = 1 if operator is None else len(fields_of(operator))
+    shape = fields * prior.shape[0], *prior.shape[1:]
     if tuple(innovation.shape[-3:]) != shape:
         problems.add(
             f"innovation has the grid {tuple(innovation.shape[-3:])}, the prior {shape}",

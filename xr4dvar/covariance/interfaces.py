@@ -42,7 +42,7 @@ class Observes(Protocol):
     """An observation operator of fields (n, 1, time, y, x)."""
 
     def __call__(self, x: Tensor) -> Tensor:
-        """What is observed, of that shape."""
+        """The K observed fields (n, K, time, y, x)."""
 
     def adjoint(self, y: Tensor) -> Tensor:
         """The transposed operator."""

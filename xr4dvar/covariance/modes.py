@@ -127,7 +127,7 @@ def error_of_modes(
     terms: Sequence[Modes],
     error: Tensor,
     dtype: torch.dtype,
-    observed: Sequence[Modes] | None = None,
+    observed: Sequence[Sequence[Modes]] | None = None,
 ) -> Tensor:
     """Variance of the analysis error at every cell.
 
@@ -135,27 +135,30 @@ def error_of_modes(
     ----------
     terms : sequence of Modes
         Of the covariances that add up.
-    error : Tensor (time, y, x)
+    error : Tensor (time, y, x) or, of K observed fields, (K time, y, x)
         Observation error variance, infinite where nothing is observed.
     dtype : torch.dtype
         Of the linear algebra.
-    observed : sequence of Modes, optional
-        The same modes as an operator observes them. Default: as they are.
+    observed : sequence of sequence of Modes, optional
+        The same modes as each field of an operator observes them. Default: as they are.
 
     Returns
     -------
     Tensor (time, y, x), float64
     """
     left = torch.stack([term.left for term in terms]).sum(0)
-    planes, seen = _planes(terms, dtype), terms if observed is None else observed
-    unseen = torch.stack([term.left for term in seen]).sum(0)
-    matrix = _information(_planes(seen, dtype), (1.0 / (error + unseen)).to(dtype))
+    planes, matrix = _planes(terms, dtype), torch.zeros((), dtype=dtype)
+    fields = [terms] if observed is None else observed
+    for seen, own in zip(fields, error.chunk(len(fields)), strict=True):
+        unseen = torch.stack([term.left for term in seen]).sum(0)
+        precision = 1.0 / (own + unseen)
+        matrix = matrix + _information(_planes(seen, dtype), precision.to(dtype))
     scale = (1.0 + matrix.diagonal()).rsqrt()  # a unit diagonal: less is lost to rounding
     matrix *= scale[:, None] * scale
     matrix.diagonal().copy_(torch.ones_like(scale))
     posterior = torch.cholesky_inverse(torch.linalg.cholesky(matrix))
     posterior *= scale[:, None] * scale
-    shape = error.shape
+    shape = left.shape
     return _diagonal(planes, posterior).reshape(shape).to(torch.float64).clamp(min=0.0) + left
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -15,10 +16,10 @@ from xr4dvar.covariance.roots import ProductRoot, SumRoot
 
 __all__ = [
     "ObservedRoot",
-    "amplification",
     "analyse_complete",
     "factorised_through",
     "is_complete",
+    "least_error",
     "norm_squared",
 ]
 
@@ -36,6 +37,8 @@ CELLS = 2**23
 class ObservedRoot:
     """``H L`` of samples, as a root: what solvers do with observations of the field itself.
 
+    The K observed fields lie one after the other along time.
+
     Parameters
     ----------
     root : Root
@@ -49,22 +52,55 @@ class ObservedRoot:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Shape (time, y, x) of the observations, that of the state."""
+        """Shape (time, y, x) of an observed field, that of the state."""
         return self.root.shape
+
+    @cached_property
+    def squares(self) -> Tensor:
+        """Squares (K, size) of what each field holds of each control.
+
+        Known where H is one matrix an axis; else those of the state stand for it.
+        """
+        squares = [
+            self.root.spectrum if matrices is None else _squares(self.root, matrices)
+            for matrices in fields_of(self.operator)
+        ]
+        return torch.stack(squares)
 
     @property
     def spectrum(self) -> Tensor:
-        """Diagonal of ``L^T H^T H L``, where H is one matrix an axis; else that of ``L^T L``."""
-        matrices = getattr(self.operator, "matrices", None)
-        return self.root.spectrum if matrices is None else _squares(self.root, matrices)
+        """Diagonal of ``L^T H^T H L``."""
+        return self.squares.sum(0)
+
+    def information(self, precision: Tensor) -> Tensor:
+        """Diagonal (n, size) of ``L^T H^T W H L`` of precisions (n, K time, y, x) spread evenly."""
+        density = precision.unflatten(-3, (-1, self.shape[0])).mean((-3, -2, -1))
+        found: Tensor = density @ self.squares.to(density)
+        return found
 
     def apply(self, control: Tensor) -> Tensor:
-        """H L: controls (n, size) to observations (n, time, y, x)."""
-        return self.operator(self.root.apply(control)[:, None])[:, 0]
+        """H L: controls (n, size) to observations (n, K time, y, x)."""
+        seen: Tensor = self.operator(self.root.apply(control)[:, None]).flatten(1, 2)
+        return seen
 
     def adjoint(self, field: Tensor) -> Tensor:
         """Its transpose."""
-        return self.root.adjoint(self.operator.adjoint(field[:, None])[:, 0])
+        fields = field.unflatten(1, (-1, self.shape[0]))
+        state: Tensor = self.operator.adjoint(fields)[:, 0]
+        return self.root.adjoint(state)
+
+
+def fields_of(operator: Observes) -> list[Mapping[int, Tensor] | None]:
+    """Matrices of each observed field by axis, where that is all it is.
+
+    Of samples with an operator each, those of the first, which the others are like.
+    """
+    each = getattr(operator, "operators", None)
+    if each is not None:
+        return fields_of(each[0])
+    layers = getattr(operator, "layers", None)
+    parts = [operator] if layers is None else [part for _, part in layers]
+    return [getattr(part, "matrices", None) for part in parts]
 
 
 def _squares(root: Root, matrices: Mapping[int, Tensor]) -> Tensor:
@@ -80,9 +116,42 @@ def _squares(root: Root, matrices: Mapping[int, Tensor]) -> Tensor:
     return torch.einsum("a,b,c->abc", *squares).flatten()
 
 
-def amplification(operator: Observes, like: Tensor) -> float:
-    """Bound of ``|H x|^2 / |x|^2``, at least 1, of fields like (n, time, y, x)."""
-    return max(1.0, float(norm_squared(operator, like[:, None])))
+def least_error(operator: Observes, precision: Tensor, shape: Sequence[int]) -> float:
+    """Least variance of the error of what observations say of a state (time, y, x).
+
+    Parameters
+    ----------
+    operator : Observes
+        H of n samples.
+    precision : Tensor (n, K time, y, x)
+        Inverse of the error variances of the observations, 0 where there is none.
+    shape : sequence of int
+    """
+    like = precision.new_zeros(len(precision), 1, *shape)
+    fields = precision.unflatten(1, (-1, shape[0]))
+    each = fields.amax((0, 2, 3, 4), keepdim=True)
+    largest = each.amax()
+    if fields.shape[1] == 1:
+        return 1.0 / float(largest * norm_squared(operator, like).clamp(min=1.0))
+    weighted = _Weighted(operator, (each / largest).sqrt())
+    return 1.0 / float(largest * norm_squared(weighted, like))
+
+
+@dataclass(frozen=True)
+class _Weighted:
+    """``W^(1/2) H``."""
+
+    operator: Observes
+    weight: Tensor
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.weight * self.operator(x)
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        return self.operator.adjoint(self.weight * y)
+
+    def take(self, index: Tensor) -> _Weighted:
+        return _Weighted(self.operator.take(index), self.weight)
 
 
 def norm_squared(operator: Observes, like: Tensor) -> Tensor:
@@ -98,7 +167,9 @@ def norm_squared(operator: Observes, like: Tensor) -> Tensor:
 
 
 def is_complete(operator: Observes, precision: Tensor) -> bool:
-    """Whether samples (n, time, y, x) are observed wherever the operator gives anything."""
+    """Whether samples are of one field, observed wherever the operator gives anything."""
+    if len(fields_of(operator)) > 1:
+        return False
     given = operator(torch.ones_like(precision)[:, None])[:, 0] != 0
     return bool((precision > 0)[given].all())
 
@@ -129,7 +200,7 @@ def analyse_complete(
     tolerance, max_iterations, truncation
         See `analyse`.
     """
-    least = 1.0 / (float(precision.max()) * amplification(operator, values))
+    least = least_error(operator, precision, prior.shape)
     root = prior.root(least, torch.float64, truncation)
     observed, half = ObservedRoot(root, operator), precision.sqrt()
     precondition = preconditioner(prior, operator, precision)
@@ -228,7 +299,7 @@ def factorised_through(root: Root, operator: Observes, values: Tensor, precision
         Of the state, float64.
     operator : Observes
         H of this sample.
-    values, precision : Tensor (time, y, x)
+    values, precision : Tensor (K time, y, x)
         Innovations, and the inverse of their error variances, 0 where nothing was observed.
     """
     at = (precision > 0).flatten().nonzero()[:, 0]

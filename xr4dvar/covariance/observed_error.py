@@ -11,7 +11,7 @@ from torch import Tensor
 from xr4dvar.covariance.interfaces import Coordinates, Observes
 from xr4dvar.covariance.models import Separable
 from xr4dvar.covariance.modes import Modes, error_of_modes, held_variance, leading_modes
-from xr4dvar.covariance.observed import amplification
+from xr4dvar.covariance.observed import ObservedRoot, fields_of, least_error
 from xr4dvar.covariance.on_grid import Prior
 from xr4dvar.errors import InputError
 
@@ -40,9 +40,9 @@ def observed_error(
 
     Parameters
     ----------
-    observed : Tensor (time, y, x), bool
+    observed : Tensor (K time, y, x), bool
         Where there is an observation.
-    error_variance : Tensor (time, y, x)
+    error_variance : Tensor (K time, y, x)
         Of the observations.
     prior : Prior
     operator : Observes
@@ -70,31 +70,30 @@ def _factorised(error: Tensor, prior: Prior, operator: Observes) -> Tensor:
     """By the Cholesky factor of ``H B H' + R``, over the prior variance."""
     at = error.isfinite().nonzero().unbind(1)
     count = len(at[0])
-    left = torch.ones_like(error)
+    left = error.new_ones(prior.shape)
     if not count:
         return left
-    least = float(error[at].min()) / amplification(operator, error[None])
+    least = least_error(operator, 1.0 / error[None], prior.shape)
     root = prior.root(least, torch.float64, TRUNCATION)
     unit = error.new_zeros(count, *error.shape)
     unit[(torch.arange(count), *at)] = 1.0
-    rows = root.adjoint(operator.adjoint(unit[:, None])[:, 0])
+    rows = ObservedRoot(root, operator).adjoint(unit)
     system = rows @ rows.T
     system.diagonal().add_(error[at])
     gain = torch.linalg.solve_triangular(torch.linalg.cholesky(system), rows, upper=False)
-    for part in gain.split(max(1, CELLS // error.numel())):
+    for part in gain.split(max(1, CELLS // left.numel())):
         left -= root.apply(part).square().sum(0)
     return left.clamp(min=0.0)
 
 
 def _by_modes(error: Tensor, prior: Prior, operator: Observes) -> Tensor:
     terms = prior.correlation.terms
-    matrices = getattr(operator, "matrices", None)
+    fields = fields_of(operator)
     fix = "draw members, ensemble=20, or select a smaller part"
-    if matrices is None or not all(isinstance(term, Separable) for term in terms):
+    if None in fields or not all(isinstance(term, Separable) for term in terms):
         what = "the error of maps of so many observations needs lengths in the units of the axes, "
         raise InputError([(what + "and an operator without land that acts along axes", fix)])
-    least = float(error[error.isfinite()].min())
-    least /= amplification(operator, error[None])
+    least = least_error(operator, 1.0 / error[None], prior.shape)
     left = min(ACCURACY**2, 0.25 * least) / len(terms)
     modes = [leading_modes(term, prior.coordinates, left) for term in terms]  # type: ignore[arg-type]
     count = sum(each.count for each in modes)
@@ -102,8 +101,11 @@ def _by_modes(error: Tensor, prior: Prior, operator: Observes) -> Tensor:
         what = f"the error of these maps needs {count:,} modes, at most {MOST_MODES:,} are solved"
         raise InputError([(what, fix)])
     seen = [
-        _seen(each, term, prior.coordinates, matrices)  # type: ignore[arg-type]
-        for each, term in zip(modes, terms, strict=True)
+        [
+            _seen(each, term, prior.coordinates, matrices)  # type: ignore[arg-type]
+            for each, term in zip(modes, terms, strict=True)
+        ]
+        for matrices in fields
     ]
     return error_of_modes(modes, error, torch.float64, seen)
 

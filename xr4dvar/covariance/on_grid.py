@@ -52,6 +52,12 @@ class Prior:
     _roots: dict[tuple[float, torch.dtype], Root] = field(default_factory=dict, repr=False)
 
     @property
+    def shape(self) -> tuple[int, int, int]:
+        """Cells along time, y and x."""
+        time, y, x = (len(axis) for axis in self.coordinates)
+        return time, y, x
+
+    @property
     def deviation(self) -> float:
         """Prior standard deviation, in the units of the data."""
         return math.sqrt(self.covariance.variance)

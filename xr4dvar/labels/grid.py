@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from xr4dvar.errors import Problems
@@ -33,6 +33,8 @@ class Grid:
         Whether it is such a grid.
     observed : Grid, optional
         The grid of the observations, where it is another one: of blocks of these cells.
+    kinds : mapping of str to Grid or None
+        Kinds of observations that have been put on this grid: their own, or None of scattered ones.
 
     Examples
     --------
@@ -49,6 +51,7 @@ class Grid:
     geographic: bool
     curvilinear: bool = False
     observed: Grid | None = None
+    kinds: Mapping[str, Grid | None] = field(default_factory=dict)
 
     @property
     def roles(self) -> tuple[Role, ...]:

@@ -9,7 +9,7 @@ from xr4dvar.errors import Problems
 from xr4dvar.labels.signature import variables_signature
 from xr4dvar.types import Labelled
 
-__all__ = ["check_variance_units"]
+__all__ = ["check_variance_units", "same_units"]
 
 _SAME = {
     "metre": "m", "meter": "m", "metres": "m", "meters": "m",
@@ -59,6 +59,19 @@ def check_variance_units(obs: Labelled, variance: Labelled, problems: Problems) 
                 f"convert it to {square!r}; if only the spelling differs, set its "
                 f"attrs['units'] = {square!r}",
             )
+
+
+def same_units(first: str, second: str) -> bool:
+    """Whether two texts are the same product of units.
+
+    Examples
+    --------
+    >>> from xr4dvar.labels.variance_units import same_units
+    >>> same_units("m/s", "metre second-1"), same_units("cm/s", "m/s")
+    (True, False)
+    """
+    known = _powers(first)
+    return first == second or (known is not None and known == _powers(second))
 
 
 def is_squared(square: str, units: str) -> bool:

@@ -61,7 +61,7 @@ class Binder:
         Returns
         -------
         operator : Bound
-        seen : numpy.ndarray of bool, shape (n, T, Y, X), or None
+        seen : numpy.ndarray of bool, shape (n, K or 1, T, Y, X), or None
             Cells whose observations depend on nothing outside their patch; None: all.
         """
         count = len(next(iter(coordinates.values())))
@@ -70,7 +70,8 @@ class Binder:
         if all(seen is None for _, seen in found):
             return bound, None
         shape = [coordinates[r].shape[1] if r in coordinates else 1 for r in ROLES]
-        seen = [np.broadcast_to(True if one is None else one, shape) for _, one in found]
+        fields = max(1 if one is None or one.ndim == 3 else len(one) for _, one in found)
+        seen = [np.broadcast_to(True if one is None else one, (fields, *shape)) for _, one in found]
         return bound, np.stack(seen)
 
     def _one(
@@ -118,12 +119,16 @@ def as_bound(operator: Any, *, linear: bool) -> Bound:
 
 
 def depends_on(operator: Operator, cells: Cells, some: BoolArray) -> BoolArray:
-    """Cells whose observations depend on some of the cells (T, Y, X) of a linear operator."""
+    """Cells whose observations depend on some of the cells (T, Y, X) of a linear operator.
+
+    Of any of its fields, and of the shape (T, Y, X).
+    """
     bound = as_bound(operator.bind(cells), linear=operator.linear)
     shape = cells.shape
     inside = torch.as_tensor(np.broadcast_to(some, shape).astype(np.float64))
     # of random numbers: differences of equal ones are none
     drawn = torch.randn(shape, dtype=inside.dtype, generator=torch.Generator().manual_seed(0))
-    size = bound(torch.ones_like(inside)[None, None]).abs().amax().clamp(min=1e-300)
-    found: BoolArray = (bound((drawn * inside)[None, None])[0, 0].abs() > LOST * size).numpy()
+    whole = bound(drawn[None, None]).abs().amax((0, 2, 3, 4)).clamp(min=1e-300)
+    part = bound((drawn * inside)[None, None])[0].abs()
+    found: BoolArray = (part > LOST * whole[:, None, None, None]).any(0).numpy()
     return found

@@ -179,6 +179,7 @@ class InTurn:
 
     def __init__(self, last: Bound, first: Bound):
         self.last, self.first = last, first
+        self.split: Bound | None = None  # see `operators.layers`
         self.linear = last.linear and first.linear
 
     @property

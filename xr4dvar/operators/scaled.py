@@ -10,7 +10,7 @@ __all__ = ["InUnits"]
 
 
 class InUnits:
-    """H of a field in units of a spread about an offset: ``(H(m + s x) - H(m)) / s``.
+    """H of a field in units of a spread about an offset: ``(H(m + s x) - H(m)) / r``.
 
     Parameters
     ----------
@@ -20,6 +20,9 @@ class InUnits:
         m.
     spread : Tensor
         s, one number for each variable, or for all.
+    unit : Tensor, optional
+        r, one number for each observed field, where these are others than the variables. Default:
+        s.
 
     Examples
     --------
@@ -31,30 +34,31 @@ class InUnits:
     8.0
     """
 
-    def __init__(self, operator: Bound, offset: Tensor, spread: Tensor):
+    def __init__(self, operator: Bound, offset: Tensor, spread: Tensor, unit: Tensor | None = None):
         self.operator, self.offset, self.spread = operator, offset, spread
+        self.unit = spread if unit is None else unit
         self.base = operator(offset)
 
     def __call__(self, x: Tensor) -> Tensor:
         """Apply to a scaled field."""
-        spread = self.spread.to(x)
+        spread, unit = self.spread.to(x), self.unit.to(x)
         if self.operator.linear:  # no digit is lost to the offset
-            return self.operator(spread * x) / spread
-        return (self.operator(self.offset.to(x) + spread * x) - self.base.to(x)) / spread
+            return self.operator(spread * x) / unit
+        return (self.operator(self.offset.to(x) + spread * x) - self.base.to(x)) / unit
 
     def scaled(self, y: Tensor) -> Tensor:
         """Observations in the data's units as those of a scaled field."""
-        return (y - self.base) / self.spread
+        return (y - self.base) / self.unit
 
     def adjoint(self, y: Tensor) -> Tensor:
         """The transposed operator, of a linear one."""
-        spread = self.spread.to(y)
-        back: Tensor = self.operator.adjoint(y / spread) * spread
+        back: Tensor = self.operator.adjoint(y / self.unit.to(y)) * self.spread.to(y)
         return back
 
     def take(self, index: Tensor) -> InUnits:
         """That of some of the samples."""
         part = object.__new__(InUnits)
-        part.operator, part.spread = self.operator.take(index), self.spread
+        part.operator = self.operator.take(index)
+        part.spread, part.unit = self.spread, self.unit
         part.offset, part.base = self.offset[index], self.base[index]
         return part

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from numbers import Real
 from typing import Any
 
@@ -26,6 +26,7 @@ from xr4dvar.labels import (
     without_companions,
 )
 from xr4dvar.labels.alignment import sizes_of
+from xr4dvar.operators.operator import Operator
 from xr4dvar.types import DimsMapping, Labelled
 
 __all__ = [
@@ -55,6 +56,10 @@ class Inputs:
         Cells that are wanted; the fields are NaN elsewhere.
     covariates : sequence of array
         Fields that are known and not mapped.
+    operator : Operator, optional
+        That of the method, with the places of the observations.
+    states : mapping of str to str
+        Names and units of the variables that are mapped, where these are others than are observed.
     """
 
     grid: Grid
@@ -62,6 +67,13 @@ class Inputs:
     fields: list[Any]
     domain: Any | None = None
     covariates: Sequence[Any] = ()
+    states: Mapping[str, str] = field(default_factory=dict)
+    operator: Operator | None = None
+
+    @property
+    def state_names(self) -> list[str]:
+        """Variables that are mapped."""
+        return list(self.states) or self.names
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -71,7 +83,7 @@ class Inputs:
     @property
     def dtype(self) -> np.dtype[Any]:
         """float64 where any field is, else float32: what patches are stitched in."""
-        return np.result_type(*(field.dtype for field in self.fields))
+        return np.result_type(*(values.dtype for values in self.fields))
 
 
 def read_inputs(
@@ -137,7 +149,7 @@ def read_inputs(
     names = [name for name, _ in fields["obs"]]
     elsewhere = ("obs", "error_variance") if observed is not None else ()
     numbers = {
-        what: [field if what in elsewhere else _within(domain, field) for _, field in pairs]
+        what: [one if what in elsewhere else _within(domain, one) for _, one in pairs]
         for what, pairs in fields.items()
     }
     grid = replace(grid, observed=observed)
@@ -157,10 +169,10 @@ def check_numbers(inputs: Inputs, problems: Problems, *, empty: bool = False) ->
 
     Where `empty`, nothing but missing values is let pass.
     """
-    for name, field in zip(inputs.names, inputs.fields, strict=True):
-        if not isinstance(field, np.ndarray):
+    for name, values in zip(inputs.names, inputs.fields, strict=True):
+        if not isinstance(values, np.ndarray):
             continue
-        pieces = field if field.ndim > 1 else [field]  # one at a time: little memory
+        pieces = values if values.ndim > 1 else [values]  # one at a time: little memory
         if not empty and not any(bool(np.isfinite(piece).any()) for piece in pieces):
             problems.add(
                 f"{name!r} has no value, all is missing",
@@ -191,11 +203,11 @@ def as_variances(error_variance: Any, obs: Any, problems: Problems) -> Any:
 def _constant(like: xr.DataArray, value: Real) -> xr.DataArray:
     """One number on the grid of an array, in its chunks, and in memory in no place of its own."""
     number = np.float64(value if is_number(value) else np.nan)  # what is none was refused
-    field = like.copy(data=np.broadcast_to(number, like.shape))
+    constant = like.copy(data=np.broadcast_to(number, like.shape))
     if like.chunks is not None:
-        field = xr.full_like(like, number, dtype=np.float64)
-    field.attrs = {}  # units among them, which are not those of a variance
-    return field
+        constant = xr.full_like(like, number, dtype=np.float64)
+    constant.attrs = {}  # units among them, which are not those of a variance
+    return constant
 
 
 def check_device(device: object, problems: Problems, *, here: bool = True) -> None:
@@ -288,13 +300,13 @@ def _fields_of(what: str, value: Labelled, grid: Grid, problems: Problems) -> li
     return []
 
 
-def _within(domain: Any | None, field: Any) -> Any:
+def _within(domain: Any | None, values: Any) -> Any:
     """The field with NaN outside of the domain: what land was filled with is no observation."""
     if domain is None:
-        return field
-    missing = field.dtype.type(np.nan)
-    if not is_dask([domain, field]):
-        return np.where(domain, field, missing)
+        return values
+    missing = values.dtype.type(np.nan)
+    if not is_dask([domain, values]):
+        return np.where(domain, values, missing)
     import dask.array as da
 
-    return da.where(domain, field, missing)
+    return da.where(domain, values, missing)

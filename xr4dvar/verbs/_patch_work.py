@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
@@ -16,6 +17,7 @@ from xr4dvar.errors import InputError, LostPatches, Problems
 from xr4dvar.labels import Grid, Summary
 from xr4dvar.methods import Patches, TakesMoments, closing, knows_states
 from xr4dvar.model import Model
+from xr4dvar.operators.operator import Operator
 from xr4dvar.types import ROLES, FloatArray, IntArray, Role
 from xr4dvar.verbs._perturbation import check_variance
 
@@ -53,7 +55,7 @@ class PatchWork:
     model : Model
     grid : Grid
     count : int
-        Number of variables.
+        Number of observed variables.
     contents : tuple of str
         What the fields of a patch are, in their order: ``"y"``, ``"background"`` and
         ``"error_variance"`` have one for each variable, ``"covariates"`` one for each of the
@@ -63,6 +65,10 @@ class PatchWork:
     device : str
     cut : bool
         Whether maps are missing outside of the domain.
+    maps : int, optional
+        Number of variables that are mapped, where it is another.
+    operator : Operator, optional
+        That of the model, with the places of the observations.
     """
 
     model: Model
@@ -72,6 +78,8 @@ class PatchWork:
     output: Output
     device: str
     cut: bool = True
+    maps: int | None = None
+    operator: Operator | None = None
 
     @property
     def is_open(self) -> bool:
@@ -85,7 +93,7 @@ class PatchWork:
     @property
     def n_out(self) -> int:
         """Number of fields that come out."""
-        return self.count * self.output.fields
+        return (self.maps or self.count) * self.output.fields
 
     def __call__(self, patches: list[FloatArray], origins: IntArray) -> FloatArray:
         """Solve patches (n, *patch_shape) of every field; give (n, n_out, *patch_shape)."""
@@ -133,11 +141,11 @@ class PatchWork:
 
     def _binder(self) -> Binder | None:
         """What binds the operator of the model, made once a process."""
-        key = self.__dask_tokenize__()
+        key = self._key
         if key not in _BINDERS:
             if len(_BINDERS) > 8:
                 _BINDERS.clear()
-            _BINDERS[key] = binder_of(self.model.method, self.grid)
+            _BINDERS[key] = binder_of(self.model.method, self.grid, placed=self.operator)
         return _BINDERS[key]
 
     @contextmanager
@@ -189,7 +197,10 @@ class PatchWork:
         sizes = dict(zip(reversed(self.grid.roles), reversed(shape), strict=False))
         whole = n, *(sizes.get(role, 1) for role in ROLES)
         rest, found = iter(patches), {}
-        counts = {"domain": 1, "covariates": len(self.model.covariates)}
+        counts = {
+            "domain": 1, "covariates": len(self.model.covariates),
+            "background": self.maps or self.count,
+        }  # fmt: skip
         for content in self.contents:
             count = counts.get(content, self.count)
             found[content] = np.stack([next(rest).reshape(whole) for _ in range(count)], axis=1)
@@ -211,11 +222,22 @@ class PatchWork:
         positions: FloatArray = axis.values[index] + turns * (axis.period or 0.0)
         return positions
 
+    @cached_property
+    def _key(self) -> Any:
+        """What is the same for equal work alone."""
+        if self.operator is None:
+            return self.__dask_tokenize__()
+        from dask.base import tokenize
+
+        return tokenize(self)
+
     def __dask_tokenize__(self) -> tuple[Any, ...]:
-        grids = [grid for grid in (self.grid, self.grid.observed) if grid is not None]
+        others = (self.grid.observed, *self.grid.kinds.values())
+        grids = [grid for grid in (self.grid, *others) if grid is not None]
         axes = tuple((role, grid[role].values.tobytes()) for grid in grids for role in grid.roles)
-        how = self.count, self.contents, self.output, self.device, self.cut
-        return type(self).__qualname__, self.model.digest, axes, how
+        how = self.count, self.contents, self.output, self.device, self.cut, self.maps
+        places = () if self.operator is None else (self.operator,)
+        return type(self).__qualname__, self.model.digest, axes, how, *places
 
 
 def is_open(model: Model) -> bool:

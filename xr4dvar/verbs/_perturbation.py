@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -43,7 +43,10 @@ def observation_variance(model: Model, inputs: Inputs) -> list[FloatArray]:
     count, size = len(inputs.names), inputs.shape[-1]
     name = type(model.method).__name__
     held = f"which {name} does not hold"
-    each = as_numbers(getattr(model.method, "error_variance", None))
+    given = getattr(model.method, "error_variance", None)
+    if isinstance(given, Mapping):
+        given = [given[field] for field in inputs.names]
+    each = as_numbers(given)
     if each is not None and np.isfinite(each).all():
         # what an estimate has found it to be
         factors = model.parameters.settings.get("variance_factors", {})

@@ -16,7 +16,7 @@ from xr4dvar.operators.block_mean import same_axis
 from xr4dvar.types import DimsMapping, Labelled, Role
 from xr4dvar.verbs._inputs import read_inputs
 
-__all__ = ["on_grid"]
+__all__ = ["cells_in_order", "on_grid"]
 
 
 def on_grid(
@@ -87,15 +87,17 @@ def on_grid(
             what = f"{inputs.grid[role].name!r} of obs differs from that of the grid"
             problems.add(what, "select the same entries of both, or name it in cells=")
         anchors[role] = np.arange(state[role].size)  # labels and order are those of the grid
-    cells = _cells(anchors, state, inputs.grid)
+    cells = cells_in_order(anchors, state, inputs.grid)
     problems.raise_if_any()
     if fields is not None:
         error_variance = placed(fields, template, cells)
     return placed(obs, template, cells), error_variance, inputs.grid
 
 
-def _cells(anchors: dict[Role, np.ndarray], state: Grid, observed: Grid) -> dict[str, np.ndarray]:
-    """The same in the user's own order of both grids, by dimension."""
+def cells_in_order(
+    anchors: dict[Role, np.ndarray], state: Grid, observed: Grid
+) -> dict[str, np.ndarray]:
+    """Cells of a grid for those of another, in the user's own order of both, by dimension."""
     found = {}
     for role, own in anchors.items():
         cells = state[role].size - 1 - own if state[role].descending else own

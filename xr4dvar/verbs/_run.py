@@ -63,7 +63,7 @@ class Run:
         contents = tuple(content for content, fields in given.items() if len(fields))
         work = PatchWork(
             model, self.inputs.grid, len(self.inputs.names), contents, output, self.device,
-            self.cut,
+            self.cut, len(self.inputs.state_names), self.inputs.operator,
         )  # fmt: skip
         return work, [field for fields in given.values() for field in fields]
 

@@ -77,9 +77,10 @@ def gathered(
         hide=hide,
         train_entries=entries and entries[0],
         validation_entries=entries and entries[1],
-        binder=binder_of(method, inputs.grid, inputs.domain),
+        binder=binder_of(method, inputs.grid, inputs.domain, inputs.operator),
         covariates=covariates,
         leads=leads,
+        states=tuple(inputs.states),
     )
 
 
@@ -111,13 +112,15 @@ def _log_what_validates(
 def _normalisation(
     inputs: Inputs, fields: list[Any], periods: Mapping[str, Period]
 ) -> Normalisation:
-    """Statistics of the observations; one pass over all fields, which also checks the values.
+    """Statistics of the observations or, of other variables than these, of the target.
+
+    One pass over all fields, which also checks the values.
 
     Each of the periods must hold some.
     """
     problems = Problems()
     time_axis = len(inputs.shape) - len(inputs.grid.shape) if "time" in inputs.grid.roles else None
-    names = [*inputs.names, *(f"target {name}" for name in inputs.names)]
+    names = [*inputs.names, *(f"target {name}" for name in inputs.state_names)]
     steps = {name: slice(*period) for name, period in periods.items()}
     summaries = summarise(list(zip(names, fields, strict=False)), time_axis)
     check_values(summaries, problems, steps if time_axis is not None else None)
@@ -127,7 +130,9 @@ def _normalisation(
         if summary.count < cells:
             share = 100 * (1 - summary.count / cells)
             log.info("%s is missing at %.3g %% of the cells: used where it is", summary.name, share)
-    return Normalisation.from_summaries(summaries[: len(inputs.names)])
+    others = bool(inputs.states) and len(summaries) > len(inputs.names)
+    count = len(inputs.names)
+    return Normalisation.from_summaries(summaries[count:] if others else summaries[:count])
 
 
 def _loaded(fields: list[Any]) -> list[Any]:

@@ -21,6 +21,7 @@ from xr4dvar.verbs._inputs import Inputs, as_variances, check_device, check_numb
 from xr4dvar.verbs._patch_work import Output, PatchWork, engine_of
 from xr4dvar.verbs._placing import on_grid
 from xr4dvar.verbs._run import BATCH_CELLS, Run, make_plan
+from xr4dvar.verbs._states import as_operator_gives, state_variables
 from xr4dvar.verbs.reconstruct import (
     as_model,
     can_be_empty,
@@ -94,6 +95,7 @@ def cost_curve(
     obs, _ = without_companions(obs)
     problems = Problems()
     method = model.method if isinstance(model, Model) else model
+    obs = as_operator_gives(obs, method)
     variance = as_variances(error_variance, obs, problems)
     obs, variance, observed = on_grid(
         obs, method, grid, error_variance=variance, dims=dims, periodic=periodic,
@@ -103,6 +105,7 @@ def cost_curve(
         obs, {"error_variance": variance}, mask=mask, dims=dims, periodic=periodic,
         problems=problems, observed=observed,
     )  # fmt: skip
+    inputs = replace(inputs, states=state_variables(obs, method, problems))
     device = OPTIONS["device"] if device is None else device
     check_device(device, problems)
     check_numbers(inputs, problems, empty=can_be_empty(model))

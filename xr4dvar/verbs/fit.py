@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, get_args
 
 import xarray as xr
@@ -23,23 +24,26 @@ from xr4dvar.errors import Problems
 from xr4dvar.labels import Grid, check_same_units, variables_signature, without_companions
 from xr4dvar.methods import FitOptions, Method, Parameters, check_method, check_periods
 from xr4dvar.model import Model
+from xr4dvar.observations import Observations
 from xr4dvar.options import OPTIONS
 from xr4dvar.progress import wanted
 from xr4dvar.training.hiding import HiddenShape, hider
 from xr4dvar.types import DimsMapping, Labelled
 from xr4dvar.verbs._covariates import known_fields
 from xr4dvar.verbs._inputs import Inputs, check_device, grid_signature, read_inputs
+from xr4dvar.verbs._kinds import as_labelled, with_places
 from xr4dvar.verbs._leads import check_leads
 from xr4dvar.verbs._patch_work import engine_of
 from xr4dvar.verbs._periods import find_periods
 from xr4dvar.verbs._placing import on_grid
+from xr4dvar.verbs._states import as_operator_gives, as_state, named_as, state_variables
 from xr4dvar.verbs._training_data import gathered
 
 __all__ = ["fit"]
 
 
 def fit(
-    obs: Labelled,
+    obs: Labelled | Observations | xr.DataTree,
     method: Method,
     target: Labelled | None = None,
     *,
@@ -62,9 +66,11 @@ def fit(
 
     Parameters
     ----------
-    obs : DataArray or Dataset
+    obs : DataArray, Dataset, Observations or DataTree
         Observations on a grid, NaN where there is none; in memory or in chunks. A Dataset holds
-        several variables on the same dimensions.
+        several variables on the same dimensions. Kinds that do not share a grid are `Observations`,
+        on that of the target; nodes of a tree are kinds, as ``operators.Stacked`` of the method
+        says.
     method : Method
         What to fit, such as `FourDVarNet` or `OptimalInterpolation`.
     target : DataArray or Dataset, optional
@@ -138,20 +144,34 @@ def fit(
         checkpoint=checkpoint,
         progress=wanted(OPTIONS["progress"] if progress is None else progress),
     )
+    is_method = check_method("method", method, problems)
+    obs, method, placed = as_labelled(
+        obs, method, target, dims=dims, periodic=periodic, problems=problems
+    )
     obs, _ = without_companions(obs)
     check_share("hidden", hidden, problems)
     check_choice("hidden_shape", hidden_shape, get_args(HiddenShape), problems)
-    is_method = check_method("method", method, problems)
     _check_options(options, is_method and _learns(method), problems)
+    obs = as_operator_gives(obs, method)
     obs, _, observed = on_grid(
         obs, method, target, dims=dims, periodic=periodic, problems=problems, name="target"
     )
+    states = state_variables(obs, method, problems)
+    target = target if placed is None or states else named_as(obs, target)
     inputs, extra = read_inputs(
-        obs, {"target": target}, mask=mask, dims=dims, periodic=periodic, problems=problems,
-        observed=observed,
+        obs, {} if states else {"target": target}, mask=mask, dims=dims, periodic=periodic,
+        problems=problems, observed=observed,
     )  # fmt: skip
+    inputs = with_places(inputs, placed)
+    like = as_state(obs, states)
+    if states:
+        inputs = replace(inputs, states=states)
+        target = named_as(like, target)
+        _, extra = read_inputs(
+            like, {"target": target}, mask=mask, dims=dims, periodic=periodic, problems=problems
+        )
     if target is not None:
-        check_same_units(obs, "target", target, problems)
+        check_same_units(like, "target", target, problems)
     known = known_fields(covariates, obs, inputs, method, problems)
     least = 1
     if is_method:
@@ -169,21 +189,21 @@ def fit(
         inputs, extra.get("target", []), known, method, (train, held_out), validation,
         hider(hidden_shape, hidden), learns=_learns(method), leads=leads,
     )  # fmt: skip
-    return _fit(method, data, options, variables_signature(obs), grid_signature(inputs), known)
+    about = {"variables": variables_signature(obs), "grid": grid_signature(inputs)}
+    return _fit(method, data, options, {**about, "states": states}, known)
 
 
 def _fit(
     method: Method,
     data: TrainingData,
     options: FitOptions,
-    variables: dict[str, str],
-    grid: dict[str, Any],
+    about: dict[str, Any],
     known: KnownFields,
 ) -> Model:
     """Fit the background first, then the method on top of it."""
     background = None
     if method.background is not None:
-        background = _fit(method.background, data, options, variables, grid, known)
+        background = _fit(method.background, data, options, about, known)
     engine = None
     if background is not None:
         engine = engine_of(background, options.device)
@@ -192,8 +212,8 @@ def _fit(
         known = KnownFields()
     leads = data.leads if getattr(method, "takes_leads", False) else 0
     return Model(
-        method, parameters, variables, grid, options.seed, background, known.names, known.computed,
-        leads,
+        method, parameters, seed=options.seed, background=background, covariates=known.names,
+        computed=known.computed, leads=leads, **about,
     )  # fmt: skip
 
 

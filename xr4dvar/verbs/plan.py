@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from xr4dvar.arguments import check_flag
@@ -19,6 +19,7 @@ from xr4dvar.verbs._inputs import Inputs, is_dask, read_inputs
 from xr4dvar.verbs._patch_work import is_open
 from xr4dvar.verbs._placing import on_grid
 from xr4dvar.verbs._run import BATCH_CELLS, make_plan
+from xr4dvar.verbs._states import as_operator_gives, state_variables
 from xr4dvar.verbs.reconstruct import as_model, check_error
 
 __all__ = ["ReconstructionPlan", "plan"]
@@ -132,17 +133,19 @@ def plan(
     obs, _ = without_companions(obs)
     problems = Problems()
     method = model.method if isinstance(model, Model) else model
+    obs = as_operator_gives(obs, method)
     obs, _, observed = on_grid(obs, method, grid, dims=dims, periodic=periodic, problems=problems)
     inputs, _ = read_inputs(
         obs, {}, mask=None, dims=dims, periodic=periodic, problems=problems, observed=observed
     )
+    inputs = replace(inputs, states=state_variables(obs, method, problems))
     fitted = as_model(obs, model, inputs)
     check_flag("error", error, problems)
     if error is True:
         check_error(obs, model, problems)
     problems.raise_if_any()
     chunks = inputs.fields[0].chunks if is_dask(inputs.fields) else None
-    count, dims_ = len(inputs.names), inputs.grid.axes.dims
+    count, dims_ = len(inputs.state_names), inputs.grid.axes.dims
     stages = _stages(fitted, inputs, chunks, 1 + error)
     outer = make_plan(fitted, inputs)
     return ReconstructionPlan(
@@ -167,12 +170,13 @@ def plan(
 def _stages(model: Model, inputs: Inputs, chunks: Chunks | None, fields: int = 1) -> list[Tiling]:
     """What a model takes, its background, the background of that ..., the innermost first."""
     before = [] if model.background is None else _stages(model.background, inputs, chunks)
-    count, cut = len(inputs.names), make_plan(model, inputs)
+    count, maps = len(inputs.names), len(inputs.state_names)
+    cut = make_plan(model, inputs)
     own = tiles(
         cut,
         chunks,
-        n_fields=count * (2 if before else 1) + len(model.covariates),
-        n_out=count * fields,
+        n_fields=count + (maps if before else 0) + len(model.covariates),
+        n_out=maps * fields,
         batch_size=max(1, BATCH_CELLS // math.prod(cut.patch_shape)),
         dtype=inputs.dtype,
         n_before=sum(stage.n_blocks > 1 for stage in before),

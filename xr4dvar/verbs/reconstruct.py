@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from os import PathLike
 
 import xarray as xr
@@ -28,6 +29,7 @@ from xr4dvar.labels import (
 )
 from xr4dvar.methods import Describes, Method, check_method, check_periods, knows_states
 from xr4dvar.model import Model
+from xr4dvar.observations import Observations
 from xr4dvar.options import OPTIONS
 from xr4dvar.types import DimsMapping, Labelled
 from xr4dvar.verbs._covariates import with_covariates
@@ -40,11 +42,17 @@ from xr4dvar.verbs._inputs import (
     is_dask,
     read_inputs,
 )
+from xr4dvar.verbs._kinds import (
+    as_labelled,
+    errors_of_kinds,
+    with_places,
+)
 from xr4dvar.verbs._leads import check_window
 from xr4dvar.verbs._patch_work import Output
 from xr4dvar.verbs._perturbation import VARIANCE, observation_variance
 from xr4dvar.verbs._placing import on_grid
 from xr4dvar.verbs._run import Run, takes_error_variance
+from xr4dvar.verbs._states import as_operator_gives, as_state, state_variables
 
 __all__ = [
     "as_model",
@@ -58,7 +66,7 @@ __all__ = [
 
 
 def reconstruct(
-    obs: Labelled,
+    obs: Labelled | Observations | xr.DataTree,
     model: Model | Method,
     *,
     grid: Labelled | None = None,
@@ -81,7 +89,7 @@ def reconstruct(
 
     Parameters
     ----------
-    obs : DataArray or Dataset
+    obs : DataArray, Dataset, Observations or DataTree
         Observations, NaN where there is none, as `model` was fitted for. Variables of a Dataset
         that CF names as companions of others, such as bounds, are left alone.
     model : Model or Method
@@ -89,7 +97,8 @@ def reconstruct(
         ``OptimalInterpolation(length=...)``.
     grid : DataArray or Dataset, optional
         The grid of the maps, where the method's operator observes another one
-        (`operators.BlockMean`): dimensions and coordinates; its data are not looked at.
+        (`operators.BlockMean`) or has places of its own (`Observations`): dimensions and
+        coordinates; its data are not looked at.
     covariates : DataArray, Dataset, or a sequence of these, optional
         The fields that the model was fitted with (`Model.covariates`), on the grid of the maps, or
         of more times and cells; those that it computes by itself need not be given.
@@ -148,13 +157,20 @@ def reconstruct(
     problems = Problems()
     if batch_size is not None:
         check_count("batch_size", batch_size, problems)
+    obs, model, placed = as_labelled(
+        obs, model, grid, dims=dims, periodic=periodic, problems=problems
+    )
+    if placed is not None:
+        grid = None
+        error_variance = errors_of_kinds(placed, error_variance, problems)
     obs, companions = without_companions(obs)
     check_flag("error", error, problems)
     check_seed(seed, problems)
     check_progress(progress, problems)
+    method = model.method if isinstance(model, Model) else model
     if isinstance(model, Model):
         obs = in_order(obs, model.variables)
-    method = model.method if isinstance(model, Model) else model
+    obs = as_operator_gives(obs, method)
     variances = as_variances(error_variance, obs, problems)
     obs, variances, observed = on_grid(
         obs, method, grid, error_variance=variances, dims=dims, periodic=periodic,
@@ -164,7 +180,10 @@ def reconstruct(
         obs, {"error_variance": variances}, mask=mask, dims=dims, periodic=periodic,
         problems=problems, observed=observed,
     )  # fmt: skip
+    states = state_variables(obs, method, problems)
+    inputs = with_places(replace(inputs, states=states), placed)
     inputs = with_covariates(inputs, covariates, obs, model, problems)
+    like = as_state(obs, states)
     device = OPTIONS["device"] if device is None else device
     check_device(device, problems, here=not is_dask([*inputs.fields, *inputs.covariates]))
     check_numbers(inputs, problems, empty=can_be_empty(model))
@@ -177,16 +196,16 @@ def reconstruct(
             observation_variance(model, inputs)  # raises where there is none
     check_window(model, inputs.grid, problems)
     if error is True:
-        check_error(obs, model, problems)
+        check_error(like, model, problems)
     if ensemble is not None:
         _check_ensemble(obs, ensemble, error, problems)
     problems.raise_if_any()
     run = Run(inputs, batch_size, device, progress)
     output = Output(error, ensemble or 0, seed)
     arrays = run.solve(model, extra.get("error_variance", []), output)
-    count = len(inputs.names)
+    count = len(inputs.state_names)
     parts = [arrays[n : n + count] for n in range(0, len(arrays), count)]
-    fields = [from_fields(part, obs, inputs.grid) for part in parts]
+    fields = [from_fields(part, like, inputs.grid) for part in parts]
     maps = fields[0] if ensemble is None else as_members(fields)
     maps = with_provenance(maps, obs, model, f"reconstruct(obs, {type(model.method).__name__})")
     return put_back(with_errors(maps, fields[1]) if error else maps, companions)
@@ -225,7 +244,7 @@ def as_model(obs: Labelled, model: Model | Method, inputs: Inputs) -> Model:
     problems.raise_if_any()
     background = None if model.background is None else as_model(obs, model.background, inputs)
     variables, grid = variables_signature(obs), grid_signature(inputs)
-    return Model(model, parameters, variables, grid, background=background)
+    return Model(model, parameters, variables, grid, background=background, states=inputs.states)
 
 
 def check_model_periods(model: Model, grid: Grid, problems: Problems) -> None:

@@ -18,12 +18,12 @@ from xr4dvar.arguments import (
 )
 from xr4dvar.contract.layouts import default_patch, goes_round, layout_grid
 from xr4dvar.contract.method import check_method
-from xr4dvar.contract.observing import check_method_operator
+from xr4dvar.contract.observing import check_method_operator, operator_of
 from xr4dvar.contract.states import check_chain, components
 from xr4dvar.dynamics.model import is_dynamics
 from xr4dvar.errors import Problems
 from xr4dvar.labels import Grid, by_role
-from xr4dvar.operators.operator import is_mask
+from xr4dvar.operators.operator import is_mask, other_fields
 from xr4dvar.priors.static import is_module_prior
 from xr4dvar.registry import find_part
 from xr4dvar.solvers.words import is_solver
@@ -58,11 +58,13 @@ def check_fourdvarnet(method: FourDVarNet, grid: Grid, names: Sequence[str]) -> 
     _check_network(method, problems)
     if is_word(method.solver, "recurrent") and layout_grid(grid) != "time":
         problems.add("solver is 'recurrent', which is one of series", "use 'unet'")
-    _check_prior(method, grid, names, problems)
+    states = operator_of(method).states(names)
+    _check_prior(method, grid, states, problems)
     _check_losses(method, problems)
     for name in ("error_variance", "model_error_variance"):
         if (value := getattr(method, name)) is not None:
-            size = components(grid, names) if layout_grid(grid) == "time" else len(names)
+            own = names if name == "error_variance" else states
+            size = components(grid, own) if layout_grid(grid) == "time" else len(own)
             check_variances(name, value, (size,), problems)
     _check_windows(method, grid, problems)
     training: object = method.training
@@ -82,6 +84,9 @@ def _check_operator(
     if not usable or is_mask(method.operator):
         return
     kind = type(method.operator).__name__
+    if other_fields(method.operator) and layout_grid(grid) != "y-x":
+        what = f"{kind} observes other fields than those of the state, and the data are no maps"
+        problems.add(what, "use Variational, or give maps of y and x")
     solver = method.solver_part
     if is_word(method.solver, "fixed_point") or not getattr(solver, "takes_operators", True):
         what = f"a fixed point puts observations into the state, and takes no operator ({kind})"

@@ -153,6 +153,7 @@ class FourDVarNet:
 
     takes_covariates: ClassVar[bool] = True
     takes_leads: ClassVar[bool] = True
+    takes_other_fields: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "background", with_operator(self.background, self.operator))

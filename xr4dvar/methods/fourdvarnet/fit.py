@@ -20,6 +20,7 @@ from xr4dvar.dynamics import Scaled
 from xr4dvar.dynamics.climate import free_run
 from xr4dvar.dynamics.learned import learns
 from xr4dvar.dynamics.model import flow_of, is_dynamics
+from xr4dvar.errors import InputError
 from xr4dvar.methods.fourdvarnet.network import Architecture, FourDVarNetwork
 from xr4dvar.methods.fourdvarnet.objective import Objective
 from xr4dvar.methods.fourdvarnet.units import Units
@@ -58,6 +59,10 @@ def fit_fourdvarnet(
     """Train the network of `method` on `data`."""
     if not (data.supervised or needs_target(method.losses)):
         data = replace(data, hide=hide_nothing)  # the cost is of what is observed, all of it
+    if data.states and not data.supervised:
+        names = ", ".join(map(repr, data.states))
+        what = f"without a target {names} cannot be learned from what is observed of it"
+        raise InputError([(what, "give a target, or use OptimalInterpolation")])
     patch = method.patch_sizes(data.grid)
     block = _block_sizes(data, patch)
     kept, fresh = (FORECASTS, 1.0) if data.leads else _turnover(block, patch, method)
@@ -119,7 +124,7 @@ def _design(
         units = Units.of_components(blocks, data, states)
     elif data.leads:
         units = units.by_lead(blocks)
-    units = units.with_covariates(data.covariates)
+    units = units.of_fields(blocks, data).with_covariates(data.covariates)
     coarsen, fold = method.coarsen, 1
     if not maps:
         coarsen, fold = 1, method.coarsen if isinstance(method.coarsen, int) else FOLD
@@ -128,9 +133,9 @@ def _design(
         coarsen = units.choose_coarsening(blocks, circle)
     widths = method.widths or ((64, 96, 128) if maps else (192,))
     return Architecture(
-        variables=len(data.names),
+        variables=len(data.state_names),
         times=patch.get("time", 1),
-        context=units.known_context + (0 if sampler.background is None else len(data.names)),
+        context=units.known_context + (0 if sampler.background is None else len(data.state_names)),
         solver=method.solver if method.solver_part is None else type(method.solver).__name__,
         iterations=method.steps,
         widths=list(widths),
@@ -145,8 +150,9 @@ def _design(
         spacing=spacing_of(data.grid, method.prior) if is_dynamics(method.prior) else 1.0,
         shared=method.shared,
         backpropagation=method.backpropagation,
-        error_variance=units.scaled_variance(method.error_variance),
+        error_variance=units.scaled_variance(method.error_variance, observed=True),
         model_error_variance=units.scaled_variance(method.model_error_variance),
+        fields=len(data.names) if data.states else None,
     ), units
 
 

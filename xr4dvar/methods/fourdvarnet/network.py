@@ -42,6 +42,8 @@ class Architecture:
         See `minimise`.
     error_variance, model_error_variance : nested lists, shape (V, 1, Y, X), optional
         R and Q in the network's units squared. None: learned.
+    fields : int, optional
+        Observed fields, where these are others than the variables.
     grid, fold, wraps
         See `Layout`.
     """
@@ -65,6 +67,7 @@ class Architecture:
     backpropagation: Backpropagation = "full"
     error_variance: Sequence[Any] | None = None
     model_error_variance: Sequence[Any] | None = None
+    fields: int | None = None
 
     @property
     def layout(self) -> Layout:
@@ -101,7 +104,8 @@ class FourDVarNetwork(nn.Module):
         self.architecture = architecture
         state = architecture.channels(architecture.variables)
         context = architecture.channels(architecture.context)
-        variances = [_make_variance(architecture.error_variance, architecture.variables)]
+        fields = architecture.fields or architecture.variables
+        variances = [_make_variance(architecture.error_variance, fields)]
         terms: list[nn.Module] = [ObservationTerm(variances[0])]
         if prior is not None:
             variances.append(
@@ -111,7 +115,7 @@ class FourDVarNetwork(nn.Module):
             terms.append(PriorTerm(phi, variances[1]))
         self.cost = Cost(terms)
         # gradients of the terms, the state, the weight of the observations, the context
-        inputs = (len(terms) + 2) * state + context
+        inputs = (len(terms) + 1) * state + architecture.channels(fields) + context
         make = partial(_make_solver, architecture, inputs, state, variances)
         self.solver: Solver = make() if solver is None else _made_ready(solver, variances)
         if not architecture.shared:
@@ -133,13 +137,20 @@ class FourDVarNetwork(nn.Module):
         state: State = minimise(
             self.cost,
             self.solver,
-            self.coarse(Batch(y, weight, context, operator=operator)),
+            self.coarse(self.batch(y, weight, context, operator)),
             self.architecture.iterations,
             differentiable=self.training,
             backpropagation=self.architecture.backpropagation,
         )
         fine = interpolate(state.x, factor, (y.shape[-2], y.shape[-1]), self.architecture.wraps)
         return fine, state.x
+
+    def batch(
+        self, y: Tensor, weight: Tensor, context: Tensor | None, operator: Any = None
+    ) -> Batch:
+        """The batch of the arguments of `forward`, which knows the shape of a state."""
+        shape = None if operator is None else (self.architecture.variables, *y.shape[2:])
+        return Batch(y, weight, context, operator=operator, shape=shape)
 
     def coarse(self, batch: Batch) -> Batch:
         """Observations of the state on the grid where it is solved."""

@@ -41,8 +41,9 @@ class Objective:
         if bool(torch.isfinite(target).all()) and not self.observed:
             truth = coarsen(Batch.from_gappy(target), inner.architecture.coarsen).y
         outcome = Outcome(
-            self._shown(increment, batch), target, state, truth, inner.coarse(batch), inner.cost,
-            inner.prior, sample.progress,
+            self._shown(increment, batch), target, state, truth,
+            inner.coarse(inner.batch(batch.y, batch.weight, batch.context, batch.operator)),
+            inner.cost, inner.prior, sample.progress,
         )  # fmt: skip
         parts = {loss_name(loss): loss(outcome) for loss in self.losses}
         weighted = [loss.weight * parts[loss_name(loss)] for loss in self.losses]

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from xr4dvar.contract.observing import through
 from xr4dvar.contract.patches import Patches
 from xr4dvar.contract.states import usable_spread
 from xr4dvar.contract.training_data import Block, Covariates, TrainingData
@@ -38,6 +39,8 @@ class Units:
         One number a variable; of series, (V, 1, Y, X) numbers, one a component.
     covariates : mapping, optional
         ``"mean"``, ``"std"`` and ``"gappy"``, lists with an entry for each.
+    fields : list of float, optional
+        Size of the innovations of each observed field, where these are others than the variables.
     """
 
     def __init__(
@@ -46,11 +49,15 @@ class Units:
         spread: list[Any],
         error: list[Any],
         covariates: Mapping[str, Any] | None = None,
+        fields: Sequence[float] = (),
     ):
         self.settings: dict[str, Any] = {"mean": mean, "spread": spread, "error": error}
         self.known = covariates or {"mean": [], "std": [], "gappy": []}
         if covariates:
             self.settings["covariates"] = covariates
+        if fields:
+            self.settings["fields"] = list(fields)
+        self.fields = np.array(fields, dtype=np.float64).reshape(-1, 1, 1, 1)
         self.mean, self.spread, self.error = (
             _four_axes(np.array(values, dtype=np.float64)) for values in (mean, spread, error)
         )
@@ -108,9 +115,7 @@ class Units:
         total = np.where(known, squares, 0.0).sum((0, 3, 4))
         error = np.sqrt(np.where(count, total / np.maximum(count, 1), self.error[:, :, 0, 0] ** 2))
         error = np.maximum(error, SMALLEST * error.max(1, keepdims=True))
-        return Units(
-            self.settings["mean"], self.settings["spread"], error[..., None, None].tolist()
-        )
+        return self._with(error=error[..., None, None].tolist())
 
     def with_covariates(self, covariates: Covariates | None) -> Units:
         """The same, and those of covariates."""
@@ -120,7 +125,27 @@ class Units:
         known = {
             "mean": list(scale.mean), "std": list(scale.std), "gappy": list(covariates.gappy)
         }  # fmt: skip
-        return Units(self.settings["mean"], self.settings["spread"], self.settings["error"], known)
+        return self._with(covariates=known)
+
+    def of_fields(self, blocks: list[Block], data: TrainingData) -> Units:
+        """The same, and the sizes of the innovations of observed fields that are others."""
+        if not data.states or data.binder is None:
+            return self
+        squares = []
+        for block in blocks:
+            each = {role: values[np.newaxis] for role, values in block.coordinates.items()}
+            operator, _ = data.binder(each)
+            guess = np.broadcast_to(self.mean, block.target.shape)
+            guess = guess if block.background is None else block.background
+            squares.append((block.y - through(operator, guess[np.newaxis])[0]) ** 2)
+        known = np.isfinite(squares)
+        count, total = known.sum((0, 2, 3, 4)), np.where(known, squares, 0.0).sum((0, 2, 3, 4))
+        sizes = np.sqrt(np.where(total > 0, total / np.maximum(count, 1), 1.0))
+        return self._with(fields=sizes.tolist())
+
+    def _with(self, **others: Any) -> Units:
+        """The same with other settings."""
+        return Units(**{**self.settings, **others})
 
     @property
     def flags(self) -> int:
@@ -132,10 +157,18 @@ class Units:
         """Fields of the context that covariates are."""
         return len(self.known["mean"]) + self.flags
 
-    def scaled_variance(self, variance: float | Sequence[float] | None) -> list[Any] | None:
-        """A variance in the data's units squared, of all or of each, in units of the error."""
+    def scaled_variance(
+        self, variance: float | Sequence[float] | None, *, observed: bool = False
+    ) -> list[Any] | None:
+        """A variance in the data's units squared, of all or of each, in units of the error.
+
+        Those of observed fields that are others than the variables in units of their innovations.
+        """
         if variance is None:
             return None
+        if observed and len(self.fields):
+            of_fields = np.broadcast_to(np.asarray(variance, dtype=np.float64), len(self.fields))
+            return (of_fields / self.fields.ravel() ** 2).tolist()  # type: ignore[no-any-return]
         same = self.error[:, :1]  # at all times
         each = np.broadcast_to(np.asarray(variance, dtype=np.float64), same.size)
         scaled: list[Any] = (each.reshape(same.shape) / self.error**2).tolist()
@@ -144,7 +177,8 @@ class Units:
     def first_guess(self, patches: Patches) -> FloatArray:
         """The background, or the mean where there is none."""
         if patches.background is None:
-            return np.broadcast_to(self.mean, patches.y.shape)
+            n, _, *cells = patches.y.shape
+            return np.broadcast_to(self.mean, (n, len(self.mean), *cells))
         return patches.background
 
     def batch(self, patches: Patches, device: torch.device) -> Batch:
@@ -154,7 +188,8 @@ class Units:
             innovation = self._increment(patches.y, patches)
         else:
             guess = torch.tensor(self.first_guess(patches), dtype=torch.float64)
-            operator = InUnits(patches.operator, guess, torch.tensor(self.error))
+            unit = torch.tensor(self.fields) if len(self.fields) else None
+            operator = InUnits(patches.operator, guess, torch.tensor(self.error), unit)
             innovation = operator.scaled(torch.as_tensor(patches.y)).numpy()
         context = self._context(patches, device)
         batch = Batch.from_gappy(tensor(innovation, device), context)

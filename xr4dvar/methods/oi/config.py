@@ -66,9 +66,10 @@ class OptimalInterpolation:
     variance : float or sequence of float, optional
         Prior variance for each of `length`, in the data's units squared. Not given: the
         variance of all observations about the mean, less `error_variance`.
-    error_variance : float, optional
+    error_variance : float or mapping of str to float, optional
         Variance of the observation error, in the data's units squared, at least 1e-10 of the
-        prior variance. Not given with `length`: 5 % of the prior variance.
+        prior variance: of all, or of each variable or observed field by its name. Not given with
+        `length`: 5 % of the prior variance.
     family : {"gaussian", "matern12", "matern32", "matern52"}
         Shape of the covariance. The Gaussian is ``exp(-(d / length)^2)``, as in the SSH
         mapping challenge, without a factor 1/2.
@@ -99,7 +100,7 @@ class OptimalInterpolation:
 
     length: Length | Sequence[Length] | None = None
     variance: float | Sequence[float] | None = None
-    error_variance: float | None = None
+    error_variance: float | Mapping[str, float] | None = None
     family: str = "gaussian"
     mean: Literal["map", "constant"] | float = "constant"
     scales: int = 2
@@ -108,6 +109,7 @@ class OptimalInterpolation:
 
     background: ClassVar[None] = None
     takes_error_variance: ClassVar[bool] = True
+    takes_other_fields: ClassVar[bool] = True
 
     @property
     def lengths(self) -> list[Length]:
@@ -142,7 +144,10 @@ class OptimalInterpolation:
         if variance is not None and len(each) != len(self.lengths):
             what = f"{len(each)} variances for {len(self.lengths)} lengths"
             problems.add(what, "give one variance for each length")
-        errors = [] if self.error_variance is None else [self.error_variance]
+        errors: list[Any] = [] if self.error_variance is None else [self.error_variance]
+        if isinstance(self.error_variance, Mapping):
+            errors = list(self.error_variance.values())
+            self._check_names_of_errors(names, problems)
         for name, values in (("variance", each), ("error_variance", errors)):
             for value in values:
                 if not (is_number(value) and value > 0):  # type: ignore[operator]
@@ -159,6 +164,13 @@ class OptimalInterpolation:
             self._check_multivariate(names, problems)
         problems.raise_if_any()
 
+    def _check_names_of_errors(self, names: Sequence[str], problems: Problems) -> None:
+        """Note observed fields that have no error, and errors of none."""
+        given = list(self.error_variance)  # type: ignore[arg-type]
+        if sorted(map(str, given)) != sorted(names):
+            have, want = (", ".join(map(repr, texts)) for texts in (given, names))
+            problems.add(f"error_variance is given for {have}", f"give it for {want}")
+
     def _check_multivariate(self, names: Sequence[str], problems: Problems) -> None:
         if len(names) < 2:
             what = f"multivariate=True, and {names[0]!r} is the only variable"
@@ -172,14 +184,25 @@ class OptimalInterpolation:
 
         A mean and variances that are not given are left open, None: `completed` sets them.
         """
-        from xr4dvar.methods.oi.fit import open_covariance
+        from xr4dvar.methods.oi.fit import error_of, open_covariance
 
+        states = self.operator.states(names)
         if not self.lengths or self.mean == "map" or self.multivariate is True:
             return None
         mean = None if isinstance(self.mean, str) else float(self.mean)
+        if tuple(states) != tuple(names):  # fields of other units say nothing of the state's
+            errors = [error_of(self, name) for name in names]
+            if None in (mean, *errors) or not self.variances:
+                return None
         periods = {r: grid[r].period for r in grid.roles if grid[r].period is not None}
         common = {"family": self.family, "mean": mean, "periods": periods}
-        variables = [{"name": name} | common | open_covariance(self, grid) for name in names]
+        variables = []
+        for state in states:
+            own = {"name": state} | common | open_covariance(self, grid, error_of(self, state))
+            if tuple(states) != tuple(names):
+                fields = self.operator.fields_of(state, names)
+                own["error_variance"] = {name: error_of(self, name) for name in fields}
+            variables.append(own)
         return Parameters({"variables": variables})
 
     def closed_axes(self, grid: Grid, parameters: Parameters | None) -> Collection[Role]:
@@ -202,14 +225,15 @@ class OptimalInterpolation:
         self, parameters: Parameters, moments: Sequence[tuple[float, float]]
     ) -> Parameters:
         """Set what is open from the mean and the standard deviation of each variable's data."""
-        from xr4dvar.methods.oi.fit import completed_covariance
+        from xr4dvar.methods.oi.fit import completed_covariance, error_of
 
         variables = []
         pairs = zip(parameters.settings["variables"], moments, strict=True)
         for variable, (own_mean, deviation) in pairs:
             mean = own_mean if variable["mean"] is None else variable["mean"]
             spread = deviation**2 + (own_mean - mean) ** 2
-            covariance = completed_covariance(self, variable["terms"], spread)
+            error = error_of(self, variable["name"])
+            covariance = completed_covariance(variable["terms"], error, spread)
             variables.append({**variable, "mean": mean, **covariance})
         return Parameters({**parameters.settings, "variables": variables}, parameters.arrays)
 
@@ -221,9 +245,12 @@ class OptimalInterpolation:
         for variable in parameters.settings["variables"]:
             mean = "a map" if self.mean == "map" else f"{variable['mean']:.6g}"
             scales = [_scale(term, roles) for term in variable["terms"]]
-            found[variable["name"]] = (
-                f"mean {mean}; {'; '.join(scales)}; error variance {variable['error_variance']:.3g}"
-            )
+            errors = variable["error_variance"]
+            if isinstance(errors, Mapping):
+                told = ", ".join(f"{value:.3g} of {name!r}" for name, value in errors.items())
+            else:
+                told = f"{errors:.3g}"
+            found[variable["name"]] = f"mean {mean}; {'; '.join(scales)}; error variance {told}"
         return found
 
     def windows(self, grid: Grid, parameters: Parameters) -> dict[Role, Window]:

@@ -17,6 +17,7 @@ from xr4dvar.covariance import TOLERANCE, Covariance, Prior, Separable, Spherica
 from xr4dvar.covariance.error import analysis_error
 from xr4dvar.covariance.observed_error import observed_error
 from xr4dvar.errors import InputError
+from xr4dvar.operators.layers import of_variable
 from xr4dvar.training.device import choose_device, one_at_a_time
 from xr4dvar.types import ROLES, FloatArray, Role
 
@@ -68,9 +69,9 @@ class InterpolationEngine:
 
         The log warns, with the size, of maps that are not as near to the exact ones as wanted.
         """
-        result = np.empty_like(patches.y)
+        result = empty_maps(patches, len(self.variables))
         for v, variable in enumerate(self.variables):
-            mean = mean_at(self.parameters.arrays, variable, patches, v)
+            mean = mean_at(self.parameters.arrays, variable, patches)
             with one_at_a_time(self.place):
                 result[:, v], bound = analysed(patches, variable, mean, self.prior_of, v)
             warn_unless_converged(variable["name"], bound)
@@ -82,18 +83,19 @@ class InterpolationEngine:
         The error depends on where the observations are and on how precise they are, not on their
         values, and is as good as the covariance. The error of the mean is not part of it.
         """
-        result = np.empty_like(patches.y)
+        result = empty_maps(patches, len(self.variables))
         for v, variable in enumerate(self.variables):
-            errors = errors_of(patches, variable, v)
-            for n, y in enumerate(patches.y[:, v]):
+            operator, fields = of_variable(patches.operator, v)
+            errors = errors_of(patches, variable, fields)
+            for n, y in enumerate(patches.y[:, fields]):
                 places = places_of(patches, n, is_metric(variable))
                 prior = self.prior_of_errors(variable, places)
-                seen = torch.as_tensor(np.isfinite(y))
-                if patches.operator is None:
-                    variance = analysis_error(seen, errors[n], prior)
+                seen = torch.as_tensor(np.isfinite(y)).flatten(0, 1)
+                if operator is None:
+                    variance = analysis_error(seen, errors[n, 0], prior)
                 else:
-                    own = patches.operator.take(torch.tensor([n]))
-                    variance = observed_error(seen, errors[n], prior, own)
+                    own = operator.take(torch.tensor([n]))
+                    variance = observed_error(seen, errors[n].flatten(0, 1), prior, own)
                 result[n, v] = variance.sqrt().numpy()
         return self.maps(patches), result
 
@@ -130,15 +132,17 @@ def analysed(
     The mean is taken off and put back in double precision, and the rest is solved in units of
     the prior's standard deviation: no offset and no scale costs digits.
     """
-    expected = through(patches.operator, mean[:, np.newaxis])[:, 0]
-    innovation = patches.y[:, v].astype(np.float64) - expected
-    errors = errors_of(patches, variable, v)
-    result = np.empty_like(innovation)
+    operator, fields = of_variable(patches.operator, v)
+    expected = through(operator, mean[:, np.newaxis])
+    innovation = (patches.y[:, fields].astype(np.float64) - expected).reshape(
+        len(mean), -1, *mean.shape[2:]
+    )
+    errors = errors_of(patches, variable, fields).flatten(1, 2)
+    result = np.empty_like(mean)
     bound = 0.0
     for members, places in alike(patches, is_metric(variable)):
         prior = prior_of(variable, places)
         some = torch.as_tensor(innovation[members], device=prior.device)
-        operator = patches.operator
         analysis = analyse(
             some, torch.isfinite(some), prior, errors[members].to(prior.device),
             operator=operator and operator.take(torch.tensor(members)), **accuracy,
@@ -148,19 +152,27 @@ def analysed(
     return result, bound
 
 
-def errors_of(patches: Patches, variable: Mapping[str, Any], v: int) -> Tensor:
-    """Observation error variances of a variable, shape (n, T, Y, X), float64.
+def empty_maps(patches: Patches, variables: int) -> FloatArray:
+    """Room for maps (n, V, T, Y, X) of patches."""
+    n, _, *cells = patches.y.shape
+    return np.empty((n, variables, *cells), patches.y.dtype)
+
+
+def errors_of(patches: Patches, variable: Mapping[str, Any], fields: Sequence[int]) -> Tensor:
+    """Error variances of the observed fields of a variable, shape (n, K, T, Y, X), float64.
 
     Raises
     ------
     InputError
         One is so small beside the prior variance that double precision cannot tell it from 0.
     """
-    errors = torch.full((), float(variable["error_variance"]), dtype=torch.float64)
+    y, given = patches.y[:, fields], variable["error_variance"]
+    each = list(given.values()) if isinstance(given, Mapping) else [given] * len(fields)
+    errors = torch.tensor(each, dtype=torch.float64)[:, None, None, None]
     if patches.error_variance is not None:
-        errors = torch.as_tensor(patches.error_variance[:, v].astype(np.float64))
-    errors = errors.expand(patches.y[:, v].shape)
-    check_precision(errors[torch.as_tensor(np.isfinite(patches.y[:, v]))], variable)
+        errors = torch.as_tensor(patches.error_variance[:, fields].astype(np.float64))
+    errors = errors.expand(y.shape)
+    check_precision(errors[torch.as_tensor(np.isfinite(y))], variable)
     return errors
 
 
@@ -226,11 +238,11 @@ def periods_of(variable: Mapping[str, Any]) -> dict[Role, float]:
 
 
 def mean_at(
-    arrays: Mapping[str, FloatArray], variable: Mapping[str, Any], patches: Patches, v: int = 0
+    arrays: Mapping[str, FloatArray], variable: Mapping[str, Any], patches: Patches
 ) -> FloatArray:
     """The prior mean at every cell of the patches, shape (n, T, Y, X), float64."""
     name = variable["name"]
-    shape = patches.y[:, v].shape
+    shape = patches.y[:, 0].shape
     if f"{name}/mean" not in arrays:
         return np.full(shape, float(variable["mean"]))
     rows, columns = (

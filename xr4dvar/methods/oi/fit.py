@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from xr4dvar.methods.oi.config import OptimalInterpolation
 
 __all__ = [
+    "Fit",
     "block_with_data",
     "completed_covariance",
+    "error_of",
     "fit_optimal_interpolation",
     "fit_variable",
     "open_covariance",
@@ -50,7 +52,8 @@ def fit_optimal_interpolation(
     block, box = block_with_data(data, generator)
     arrays: dict[str, FloatArray] = {}
     variables = [
-        fit_variable(method, data, block, box, v, generator, arrays) for v in range(len(data.names))
+        fit_variable(method, data, block, box, v, generator, arrays)
+        for v in range(len(data.state_names))
     ]
     return Parameters({"variables": variables}, arrays)
 
@@ -70,7 +73,7 @@ def fit_variable(
     `covariance` finds terms and error variance from the mean and the settings, in place of the
     likelihood and the maps of parts of the data.
     """
-    name = data.names[v]
+    name = data.state_names[v]
     variable = {
         "name": name,
         "family": method.family,
@@ -81,14 +84,25 @@ def fit_variable(
             if (period := data.grid[role].period) is not None
         },
     }
-    one = _Fit(method, data, block, box, v, variable, generator)
+    one = Fit(method, data, block, box, v, variable, generator)
     mean = one.mean(arrays)
     return variable | (one.covariance(mean) if covariance is None else covariance(mean, variable))
 
 
 def values_of(block: Block, data: TrainingData) -> FloatArray:
-    """The target where there is one, else all that was observed."""
-    return block.target if data.supervised else _observations(block)
+    """The target (V, T, Y, X) where there is one, else all that was observed of the state.
+
+    Raises
+    ------
+    InputError
+        Nothing was observed of a variable itself.
+    """
+    if data.supervised or not data.states:
+        return block.target if data.supervised else _observations(block)
+    if missing := [name for name in data.states if name not in data.names]:
+        what = f"{missing[0]!r} is not observed itself, and there is no target"
+        raise InputError([(what, "give a target, or mean= and variance=")])
+    return _observations(block)[[list(data.names).index(name) for name in data.states]]
 
 
 def block_with_data(data: TrainingData, generator: np.random.Generator) -> tuple[Block, BlockBox]:
@@ -106,7 +120,7 @@ def block_with_data(data: TrainingData, generator: np.random.Generator) -> tuple
 
 
 @dataclass(frozen=True)
-class _Fit:
+class Fit:
     """The fit of one variable."""
 
     method: OptimalInterpolation
@@ -124,11 +138,18 @@ class _Fit:
         own: FloatArray = every[self.v]
         return own
 
+    @property
+    def fields(self) -> list[int]:
+        """Numbers of the observed fields that the variable gives."""
+        names, operator = list(self.data.names), self.method.operator
+        own = operator.fields_of(self.data.state_names[self.v], names)
+        return [names.index(name) for name in own]
+
     def mean(self, arrays: dict[str, FloatArray]) -> FloatArray:
         """Give the mean (T, Y, X); put its map, if it is one, into `arrays`."""
         if self.method.mean == "map":
             arrays |= self._mean_map(values_of(self.block, self.data)[self.v])
-        shown = Patches(self.seen[np.newaxis, np.newaxis], _batched(self.block.coordinates))
+        shown = Patches(self.block.y[np.newaxis, :1], _batched(self.block.coordinates))
         mean: FloatArray = mean_at(arrays, self.variable, shown)[0]
         return mean
 
@@ -136,17 +157,18 @@ class _Fit:
         """Give the covariance and the error variance."""
         coordinates = self.block.coordinates
         if self.data.binder is not None:
-            return self._through_operator(mean)
+            from xr4dvar.methods.oi.observed_fit import covariance_through
+
+            return covariance_through(self, mean)
         anomaly = self.seen - mean
         spread = float(np.nanmean(anomaly**2))
         if self.method.lengths:
-            terms = open_covariance(self.method, self.data.grid)["terms"]
-            return completed_covariance(self.method, terms, spread)
+            return self.given(spread)
         from xr4dvar.methods.oi.trials import draw_trials
         from xr4dvar.methods.oi.tuning import likely_covariance, resolved, tuned_covariance
 
         start = self.variable | likely_covariance(
-            anomaly, coordinates, self._guess(anomaly), self.variable,
+            anomaly, coordinates, self.guess(anomaly), self.variable,
             self.method.scales, self.generator,
         )  # fmt: skip
         target = self.block.target[self.v] - mean if self.data.supervised else None
@@ -157,37 +179,13 @@ class _Fit:
             trials, start, resolved(coordinates), spread, noisy=not self.data.supervised
         )
 
-    def _through_operator(self, mean: FloatArray) -> dict[str, Any]:
-        """The covariance of the target, tuned on maps of what is observed of it."""
-        from xr4dvar.methods.oi import observed as of
-        from xr4dvar.methods.oi.tuning import likely_covariance, resolved, tuned_covariance
+    def given(self, spread: float) -> dict[str, Any]:
+        """The covariance of the settings, for data of a variance."""
+        error = error_of(self.method, self.variable["name"])
+        terms = open_covariance(self.method, self.data.grid, error)["terms"]
+        return completed_covariance(terms, error, spread)
 
-        if self.method.lengths:
-            known = self.block.target if self.data.supervised else self.block.y
-            terms = open_covariance(self.method, self.data.grid)["terms"]
-            return completed_covariance(
-                self.method, terms, float(np.nanmean((known[self.v] - mean) ** 2))
-            )
-        if not self.data.supervised:
-            what = "the covariance of a field is not found from what an operator observes of it"
-            raise InputError([(what, "give a target, or length=, variance= and error_variance=")])
-        y, target, coordinates = self.block.y, self.block.target[self.v], self.block.coordinates
-        anomaly = target - mean
-        spread = float(np.nanmean(anomaly**2))
-        error = of.error_of_observations(self.data, y[self.v], target, self.box, self.v)
-        start = self.variable | likely_covariance(
-            anomaly, coordinates, self._guess(anomaly), self.variable,
-            self.method.scales, self.generator,
-        )  # fmt: skip
-        start["error_variance"] = error or start["error_variance"]
-        whole = np.broadcast_to(mean, (len(self.data.names), *mean.shape))
-        innovation = y[self.v] - self.data.observed(np.array(whole), self.box)[self.v]
-        trials = of.observed_trials(self.data, innovation, anomaly, coordinates, self.generator)
-        return tuned_covariance(
-            trials, start, resolved(coordinates), spread, noisy=False, scale=of.innovation_scale
-        )
-
-    def _guess(self, anomaly: FloatArray) -> dict[str, float]:
+    def guess(self, anomaly: FloatArray) -> dict[str, float]:
         """First guess of lengths and noise, from a part of the block with many observations."""
         from xr4dvar.covariance import first_guess
 
@@ -205,13 +203,20 @@ class _Fit:
 
         name, total = self.variable["name"], self.variable["mean"]
         mapped = mean_map(
-            field - total, self.block.coordinates, self._guess, periods_of(self.variable)
+            field - total, self.block.coordinates, self.guess, periods_of(self.variable)
         )
         arrays = {f"{name}/mean": total + mapped}
         for role in ("y", "x"):
             if role in self.block.coordinates:
                 arrays[f"{name}/mean_{role}"] = self.block.coordinates[role]
         return arrays
+
+
+def error_of(method: OptimalInterpolation, name: str) -> float | None:
+    """The error variance of an observed field, in its units squared, where it is given."""
+    given = method.error_variance
+    error = given.get(name) if isinstance(given, Mapping) else given
+    return None if error is None else float(error)
 
 
 def _observations(block: Block) -> FloatArray:
@@ -247,7 +252,9 @@ def _mean(method: OptimalInterpolation, field: FloatArray, name: str) -> float:
     return float(np.nanmean(field, dtype=np.float64))
 
 
-def open_covariance(method: OptimalInterpolation, grid: Grid) -> dict[str, Any]:
+def open_covariance(
+    method: OptimalInterpolation, grid: Grid, error: float | None
+) -> dict[str, Any]:
     """Settings from the lengths in the configuration; variances that are not given are None."""
     variances: list[float | None] = [None] * len(method.lengths)
     if method.variances:
@@ -257,17 +264,15 @@ def open_covariance(method: OptimalInterpolation, grid: Grid) -> dict[str, Any]:
         parsed = parse_length(length, grid)
         lengths = {role: parsed.values.get(role, 1.0) for role in ("time", "y", "x")}
         terms.append({**lengths, "metric": parsed.metric and grid.geographic, "variance": variance})
-    error = method.error_variance
     if error is None and method.variances:
         error = USUAL_RATIO * sum(method.variances)
-    return {"terms": terms, "error_variance": None if error is None else float(error)}
+    return {"terms": terms, "error_variance": error}
 
 
 def completed_covariance(
-    method: OptimalInterpolation, terms: list[dict[str, Any]], spread: float
+    terms: list[dict[str, Any]], error: float | None, spread: float
 ) -> dict[str, Any]:
     """Set variances that are not given from the variance of the data about the mean."""
-    error = method.error_variance
     given = [term["variance"] for term in terms]
     if None in given:
         spread = max(spread, LEAST_VARIANCE)

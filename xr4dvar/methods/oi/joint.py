@@ -59,10 +59,10 @@ class JointEngine:
         """Map patches."""
         count, arrays = len(self.variables), self.parameters.arrays
         each = list(enumerate(self.variables))
-        means = np.stack([mean_at(arrays, own, patches, v) for v, own in each], 1)
+        means = np.stack([mean_at(arrays, own, patches) for _, own in each], 1)
         spreads = self.spreads[:, None, None, None]
         innovation = (patches.y.astype(np.float64) - means) / spreads
-        errors = torch.stack([errors_of(patches, own, v) for v, own in each], 1)
+        errors = torch.stack([errors_of(patches, own, [v]) for v, own in each], 1)[:, :, 0]
         errors = errors / torch.as_tensor(spreads) ** 2
         result = np.empty_like(innovation)
         bound = 0.0

@@ -19,7 +19,7 @@ import torch
 from xr4dvar.contract.method import FitOptions, Parameters
 from xr4dvar.contract.training_data import Block, TrainingData
 from xr4dvar.errors import InputError
-from xr4dvar.methods.oi.fit import block_with_data, fit_variable, values_of
+from xr4dvar.methods.oi.fit import block_with_data, error_of, fit_variable, values_of
 from xr4dvar.methods.oi.joint import components
 from xr4dvar.methods.oi.scales import many_scales
 from xr4dvar.types import ROLES, FloatArray
@@ -74,8 +74,8 @@ def _many(
 ) -> dict[str, Any]:
     """Terms of many scales; the error variance is what they leave and observations differ by."""
     found = many_scales(values_of(block, data)[v] - mean, block.coordinates, variable)
-    if method.error_variance is not None:
-        return found | {"error_variance": float(method.error_variance)}
+    if (error := error_of(method, variable["name"])) is not None:
+        return found | {"error_variance": error}
     differs = (block.y[v] - block.target[v])[np.isfinite(block.y[v]) & np.isfinite(block.target[v])]
     noise = float((differs**2).mean()) if differs.size else 0.0
     return found | {"error_variance": found["error_variance"] + noise}

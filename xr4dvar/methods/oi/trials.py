@@ -41,10 +41,12 @@ class Trial:
 
     Parameters
     ----------
-    innovation, target : numpy.ndarray, shape (T, Y, X)
+    innovation : numpy.ndarray, shape (T, Y, X) or, of K fields of an operator, (K, T, Y, X)
         Data minus their mean, NaN where there are none.
-    counts : numpy.ndarray, shape (T, Y, X)
-        Observations of each cell.
+    target : numpy.ndarray, shape (T, Y, X)
+        The truth minus the mean.
+    counts : numpy.ndarray, of the shape of the innovation
+        Observations of each cell: what their error variance is divided by.
     coordinates : mapping of role to numpy.ndarray
     operator : Bound, optional
         What observes the field, where that is not itself observed.
@@ -65,21 +67,23 @@ class Trial:
     def innovation_squares(self, settings: Mapping[str, Any]) -> tuple[float, int]:
         """Sum of ``d R^-1 (d - H x)`` over the observations, with the map x, and their number."""
         seen = np.isfinite(self.innovation)
-        predicted = through(self.operator, self._map(settings)[np.newaxis, np.newaxis])[0, 0]
+        predicted = through(self.operator, self._map(settings)[np.newaxis, np.newaxis])[0]
+        predicted = predicted.reshape(self.innovation.shape)
         d, variance = self.innovation[seen], settings["error_variance"] / self.counts[seen]
         return float((d * (d - predicted[seen]) / variance).sum()), int(seen.sum())
 
     def _map(self, settings: Mapping[str, Any]) -> FloatArray:
         """The map of the innovations, (T, Y, X)."""
+        shape = 1, -1, *self.innovation.shape[-3:]
         patches = Patches(
-            self.innovation[np.newaxis, np.newaxis],
+            self.innovation.reshape(shape),
             {role: values[np.newaxis] for role, values in self.coordinates.items()},
-            error_variance=(settings["error_variance"] / self.counts)[np.newaxis, np.newaxis],
+            error_variance=(settings["error_variance"] / self.counts).reshape(shape),
             operator=self.operator,
         )
         seen = int(np.isfinite(self.innovation).sum())
         maps, _ = analysed(
-            patches, settings, np.zeros((1, *self.innovation.shape)), priors_of("cpu"),
+            patches, settings, np.zeros((1, *self.target.shape)), priors_of("cpu"),
             tolerance=SHARE * max(1.0, seen**0.5), max_iterations=ITERATIONS, truncation=TRUNCATION,
         )  # fmt: skip
         found: FloatArray = maps[0]

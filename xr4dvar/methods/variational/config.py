@@ -16,7 +16,7 @@ from xr4dvar.arguments import (
 from xr4dvar.contract.engine import Engine
 from xr4dvar.contract.layouts import check_circle, default_patch, layout_grid
 from xr4dvar.contract.method import FitOptions, Method, Parameters, Window, check_method
-from xr4dvar.contract.observing import check_method_operator, with_operator
+from xr4dvar.contract.observing import check_method_operator, operator_of, with_operator
 from xr4dvar.contract.training_data import TrainingData
 from xr4dvar.dynamics.model import Dynamics, is_dynamics
 from xr4dvar.errors import Problems
@@ -74,9 +74,10 @@ class Variational:
     prior : EOFs, AutoEncoder, GibbsField, Denoiser, Dynamics or ModulePrior
         Phi. Of a known model such as `Lorenz63`, ``Phi(x)_{t+1} = M(x_t)``. A `Denoiser` gives no
         Phi: it is the prior of the solver ``"plug_and_play"``.
-    error_variance : float or sequence of float
+    error_variance : float, sequence of float or mapping of str to float
         R: variance of the observation errors, of all variables or each (of series: of each
-        component), in the data's units squared.
+        component), in the data's units squared; of the fields of an operator that observes others
+        (`operators.Geostrophic`) by their names.
     model_error_variance : float or sequence of float, optional
         Q: variance of ``x - Phi(x)``. Default: that of the target's windows of validation. With
         a model and its Q there is nothing to learn, and `fit` is not needed.
@@ -117,7 +118,7 @@ class Variational:
     """
 
     prior: StaticPrior | Dynamics | ModulePrior
-    error_variance: float | Sequence[float]
+    error_variance: float | Sequence[float] | Mapping[str, float]
     model_error_variance: float | Sequence[float] | None = None
     control: Control = "state"
     solver: Any = None
@@ -127,6 +128,7 @@ class Variational:
     operator: Operator = field(default_factory=Mask)
 
     takes_error_variance: ClassVar[bool] = True
+    takes_other_fields: ClassVar[bool] = True
     knows_states: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -188,7 +190,8 @@ class Variational:
     def check(self, grid: Grid, names: Sequence[str]) -> None:
         """Raise one `InputError` if the configuration cannot be used on the grid."""
         problems = Problems()
-        check_prior(self, grid, names, problems)
+        states = operator_of(self).states(names)
+        check_prior(self, grid, states, problems)
         check_both_variances(self, grid, names, problems)
         check_choice("control", self.control, get_args(Control), problems)
         if check_solver(self.solver, problems) and is_word(self.control, *get_args(Control)):
@@ -209,7 +212,7 @@ class Variational:
             return None
         from xr4dvar.methods.variational.fit import known_model
 
-        return known_model(self, self.prior, grid, names)
+        return known_model(self, self.prior, grid, self.operator.states(names))
 
     def patch_sizes(self, grid: Grid) -> dict[Role, int]:
         """Cells of a window along each axis of the grid."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from xr4dvar.cost.cost import BackgroundTerm, Cost, ObservationTerm, PriorTerm, 
 from xr4dvar.covariance.observed import norm_squared
 from xr4dvar.errors import LostPatches
 from xr4dvar.methods.variational.prior import make_prior
+from xr4dvar.operators.operator import other_fields
 from xr4dvar.operators.scaled import InUnits
 from xr4dvar.priors import DecodedTerm, GaussianCode
 from xr4dvar.priors.denoiser import Denoiser
@@ -32,7 +34,14 @@ from xr4dvar.types import FloatArray
 if TYPE_CHECKING:
     from xr4dvar.methods.variational.config import Variational
 
-__all__ = ["Analysis", "CodeEngine", "CostEngine", "StateEngine", "noise_levels"]
+__all__ = [
+    "Analysis",
+    "CodeEngine",
+    "CostEngine",
+    "StateEngine",
+    "errors_of_fields",
+    "noise_levels",
+]
 
 #: Noise levels of plug and play: the lowest that is worth learning, in units of the spread.
 LOWEST = 1e-3
@@ -95,9 +104,14 @@ class Analysis:
         q: object = method.model_error_variance
         q = arrays.get("prior_error_variance") if q is None else q
         self.q = _each(1.0 if q is None else q, self.mean, self.spread)  # a denoiser has none
-        self.error = _each(method.error_variance, self.mean, self.spread)
+        self.unit, error = self.spread, method.error_variance
+        if fields := other_fields(method.operator):  # each is in units of its error
+            self.unit, error = np.sqrt(errors_of_fields(error, fields)), 1.0
+            self.error = np.ones_like(self.unit)
+        else:
+            self.error = _each(error, self.mean, self.spread)
         # a decoded state lacks what the code does not hold: so do observations of it
-        self.extra = self.q if method.control == "latent" else np.zeros_like(self.q)
+        self.extra = self.q if method.control == "latent" else np.zeros((1, 1, 1, 1))
         observation = ObservationTerm(self._variance(self.error + self.extra))
         self.part = method.solver_part
         if isinstance(self.part, nn.Module):  # the user's own stays as it is
@@ -175,16 +189,20 @@ class Analysis:
 
     def _batch(self, patches: Patches) -> Batch:
         """Scaled observations; variances given one by one set their weights."""
-        y = self._scaled(patches.y)
         operator = patches.operator
-        if operator is not None:
-            offset = self._tensor(np.broadcast_to(self.mean, patches.y.shape).copy())
-            operator = InUnits(operator, offset, self._tensor(self.spread))
+        if operator is None:
+            y = self._scaled(patches.y)
+        else:
+            shape = len(patches.y), len(self.spread), *patches.y.shape[2:]
+            offset = self._tensor(np.broadcast_to(self.mean, shape).copy())
+            operator = InUnits(operator, offset, self._tensor(self.spread), self._tensor(self.unit))
             y = operator.scaled(self._tensor(patches.y))
         batch = replace(Batch.from_gappy(y), operator=operator)
+        if operator is not None:
+            batch = replace(batch, shape=tuple(shape[1:]))
         if patches.error_variance is None:
             return batch
-        own = self._tensor(patches.error_variance / self.spread**2)
+        own = self._tensor(patches.error_variance / self.unit**2)
         general, extra = self.column(self.error), self.column(self.extra)
         weight = torch.where(batch.weight > 0, (general + extra) / (own + extra), 0.0)
         return replace(batch, weight=weight)
@@ -202,6 +220,14 @@ class Analysis:
 
     def _tensor(self, values: FloatArray) -> Tensor:
         return torch.as_tensor(values, dtype=torch.float64, device=self.place)
+
+
+def errors_of_fields(variance: object, fields: Sequence[str]) -> FloatArray:
+    """Variances (K, 1, 1, 1) of observed fields, of one number or of one each, by name or not."""
+    if isinstance(variance, Mapping):
+        variance = [variance[name] for name in fields]
+    values = np.broadcast_to(np.asarray(variance, dtype=np.float64), len(fields))
+    return values.reshape(-1, 1, 1, 1)
 
 
 def _each(variance: object, mean: FloatArray, spread: FloatArray) -> FloatArray:

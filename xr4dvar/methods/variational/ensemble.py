@@ -47,7 +47,7 @@ def draw_members(analysis: Analysis, patches: Patches, count: int, seed: int) ->
     groups = [range(count)[n : n + at_once] for n in range(0, count, at_once)]
     batch, start = analysis.start(patches)
     best = analysis.minimum(batch, start)
-    cells = places_of(patches)
+    cells = places_of(patches), places_of(patches, len(analysis.spread))
     found = []
     for group in groups:
         keys = [(seed, m) for m in group]
@@ -60,12 +60,17 @@ def draw_members(analysis: Analysis, patches: Patches, count: int, seed: int) ->
             decoded = analysis.code.decode(control)
             lacking = _lacking(analysis, drawn, decoded, rest)
         found.append(analysis.maps(control, lacking))
-    return np.concatenate(found).reshape(count, *patches.y.shape)
+    members = np.concatenate(found)
+    return members.reshape(count, len(patches.y), *members.shape[1:])
 
 
-def places_of(patches: Patches) -> list[np.ndarray]:
-    """Places of all cells (B, V, T, Y, X) in the whole array, along each of its dimensions."""
+def places_of(patches: Patches, variables: int | None = None) -> list[np.ndarray]:
+    """Places of all cells (B, V, T, Y, X) in the whole array, along each of its dimensions.
+
+    Of so many variables, or of the observed fields.
+    """
     n, *shape = patches.y.shape
+    shape[0] = variables or shape[0]
     origins = np.arange(n)[:, None] if patches.origins is None else patches.origins
     roles = list(patches.coordinates) if patches.origins is not None else []
     first = origins.shape[1] - len(roles)
@@ -87,10 +92,12 @@ def _perturbed(
     analysis: Analysis,
     batch: Batch,
     best: Tensor,
-    cells: Sequence[np.ndarray],
+    places: tuple[Sequence[np.ndarray], Sequence[np.ndarray]],
     keys: Sequence[tuple[int, int]],
 ) -> tuple[Batch, Tensor]:
     """The windows of each member, with noise on all that their cost is made of.
+
+    Places are those of the observed fields, and of the states.
 
     Second is the noise of Q: of what no code holds, or of what the prior says.
     """
@@ -99,11 +106,12 @@ def _perturbed(
         drawn = [cell_noise((*key, kind), places) for key in keys]
         return torch.from_numpy(np.concatenate(drawn)).to(batch.y.device)
 
+    fields, cells = places
     batch = batch.take(torch.arange(len(best)).repeat(len(keys)).to(best.device))
     extra, weight = analysis.column(analysis.extra), batch.weight.clamp(min=1e-300)
     own = (analysis.column(analysis.error) + extra) / weight - extra  # variance of each
     rest = analysis.column(analysis.q).sqrt() * noise(PRIOR, cells)
-    error = own.clamp(min=0).sqrt() * noise(OBSERVATIONS, cells)
+    error = own.clamp(min=0).sqrt() * noise(OBSERVATIONS, fields)
     if analysis.code is not None:  # which observations hold and a decoded state does not
         error = error + rest
     batch = batch.perturbed(error * weight.sqrt())

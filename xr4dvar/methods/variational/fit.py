@@ -18,6 +18,7 @@ from xr4dvar.labels import Grid
 from xr4dvar.methods.variational.engine import noise_levels
 from xr4dvar.methods.variational.prior import AT_ONCE, code_statistics, find_modes, make_prior
 from xr4dvar.methods.variational.training import train_prior
+from xr4dvar.operators.operator import other_fields
 from xr4dvar.priors.denoiser import Denoiser
 from xr4dvar.priors.eof import EOFs
 from xr4dvar.priors.static import ModulePrior
@@ -68,8 +69,9 @@ def known_model(
     states = free_run(step, size, CLIMATE, seed=0).reshape(-1, len(names), 1, y, x)
     scales = _scales(states)
     # a model that settles has no spread: what is seen of it spreads as its errors do
-    least = float(np.min(method.error_variance)) ** 0.5
-    scales["spread"] = np.maximum(scales["spread"], least)
+    if not other_fields(method.operator):
+        least = float(np.min(method.error_variance)) ** 0.5  # type: ignore[arg-type]
+        scales["spread"] = np.maximum(scales["spread"], least)
     return Parameters(_settings(method, grid, shape), scales)
 
 
