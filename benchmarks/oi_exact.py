@@ -4,6 +4,7 @@ Run from the repository root::
 
     OMP_NUM_THREADS=1 python benchmarks/oi_exact.py [--quick] [--observations 50 300 301 1500 5000]
         [--ratios 0.1 0.01 1e-4 1e-6 1e-8] [--families gaussian matern12 matern32 matern52]
+        [--swath]
 
 A field is drawn from its prior and observed at random cells of a grid, or at random places, with an
 error variance R of so many shares of the prior variance B. `reconstruct` and `map_points` with
@@ -15,6 +16,9 @@ deviations of the prior, and seconds. The bounds are those of the docs:
 - `map_points` up to 5,000 observations: 1e-6 of the prior;
 - `reconstruct`: 1 % of the analysis error, and 1e-6 of the prior (rounding of the dense solve);
 - errors: 2 % of the prior.
+
+``--swath``: bands of cells without a gap, another one each day, 7,200 in a window of 10 lengths:
+dense observations in a large window, at error variances of swath altimetry.
 """
 
 from __future__ import annotations
@@ -23,7 +27,10 @@ import argparse
 import itertools
 import logging
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -154,10 +161,28 @@ class Row:
     seconds: float
 
 
-def gridded(case: Case, family: str, ratio: float, count: int) -> Row:
+def bands(days: int = 10, side: int = 60, width: int = 12) -> np.ndarray:
+    """Cells (days, side, side) of a swath that crosses the domain aslant, elsewhere each day."""
+    day, row, column = np.ogrid[:days, :side, :side]
+    return ((column + row // 3 + 23 * day) % side) < width
+
+
+SWATH = Case(
+    "swath",
+    np.arange(10.0),
+    30 + 0.1 * np.arange(60),
+    0.1 * np.arange(60),
+    {"time": "7D", "lat": 0.6, "lon": 0.6},
+)
+
+
+def gridded(
+    case: Case, family: str, ratio: float, count: int, seen: np.ndarray | None = None
+) -> Row:
     grid, covariance = case.grid(), case.covariance(family)
     cells = torch.cartesian_prod(*(torch.tensor(a, dtype=torch.float64) for a in case.axes()))
     chosen = np.sort(np.random.default_rng(1).permutation(len(cells))[:count])
+    chosen = chosen if seen is None else np.flatnonzero(seen)
     values = draw(covariance, cells[chosen], ratio, 2)
     field = np.full(len(cells), np.nan)
     field[chosen] = values.numpy()
@@ -224,6 +249,21 @@ def compared(
     )
 
 
+def runs(arguments: argparse.Namespace) -> Iterator[tuple[Any, ...]]:
+    """Cases, families, ratios and counts, and what solves them."""
+    if arguments.swath:
+        seen = bands()
+        solve = {"reconstruct": partial(gridded, seen=seen)}
+        for family, ratio in itertools.product(arguments.families, (0.1, 0.017, 1e-3)):
+            yield SWATH, family, ratio, int(seen.sum()), solve
+        return
+    both = {"reconstruct": gridded, "map_points": scattered}
+    for count in (301,) if arguments.quick else arguments.observations:
+        chosen = [c for c in cases(count) if not arguments.quick or "spacings" not in c.name]
+        for case, family, ratio in itertools.product(chosen, arguments.families, arguments.ratios):
+            yield case, family, ratio, count, both
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
@@ -232,25 +272,24 @@ def main() -> None:
     parser.add_argument("--observations", type=int, nargs="+", default=OBSERVATIONS)
     parser.add_argument("--ratios", type=float, nargs="+", default=RATIOS)
     parser.add_argument("--families", nargs="+", default=list(FAMILIES))
+    parser.add_argument("--swath", action="store_true", help="dense observations of a window alone")
     arguments = parser.parse_args()
     logging.getLogger("xr4dvar").setLevel(logging.WARNING)
     worst: dict[str, list[float]] = {"reconstruct": [0.0] * 3, "map_points": [0.0] * 3}
     titles = "method, family, R/B, axes, observations, map (prior), map (error), error (prior), s"
     print("|", " | ".join(titles.split(", ")), "|")
     print("|", " --- |" * 9)
-    for count in (301,) if arguments.quick else arguments.observations:
-        chosen = [c for c in cases(count) if not arguments.quick or "spacings" not in c.name]
-        for case, family, ratio in itertools.product(chosen, arguments.families, arguments.ratios):
-            for method, solve in (("reconstruct", gridded), ("map_points", scattered)):
-                row = solve(case, family, ratio, count)
-                found = (row.map_prior, row.map_error, row.error)
-                worst[method] = [max(a, b) for a, b in zip(worst[method], found, strict=True)]
-                numbers = " | ".join(f"{value:.1e}" for value in found)
-                print(
-                    f"| {method} | {family} | {ratio:.0e} | {case.name} | {count} | {numbers} "
-                    f"| {row.seconds:.2f} |",
-                    flush=True,
-                )
+    for case, family, ratio, count, methods in runs(arguments):
+        for method, solve in methods.items():
+            row = solve(case, family, ratio, count)
+            found = (row.map_prior, row.map_error, row.error)
+            worst[method] = [max(a, b) for a, b in zip(worst[method], found, strict=True)]
+            numbers = " | ".join(f"{value:.1e}" for value in found)
+            print(
+                f"| {method} | {family} | {ratio:.0e} | {case.name} | {count} | {numbers} "
+                f"| {row.seconds:.2f} |",
+                flush=True,
+            )
     for method, found in worst.items():
         print(
             f"\nworst of {method}: map {found[0]:.1e} prior, {found[1]:.1e} of its error; "

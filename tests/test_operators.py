@@ -415,7 +415,7 @@ def test_a_model_file_holds_the_operator(tmp_path):
 
 def test_windows_are_longer_by_what_the_operator_reaches(monkeypatch):
     """Windows of few cells, whose blur reaches beyond them, against the dense map of the whole."""
-    from xr4dvar.methods.oi import config
+    from xr4dvar.methods.oi import windows
 
     obs = field(times=1, lat=40, lon=6)
     blur = xv.operators.Blur({"lat": 1.0})
@@ -423,8 +423,8 @@ def test_windows_are_longer_by_what_the_operator_reaches(monkeypatch):
         {"time": "1D", "lat": 1.2, "lon": 1.2}, 1.0, 0.1, mean=0.0, operator=blur
     )
     assert obs.fourdvar.plan(method).patch["lat"] == 40
-    monkeypatch.setattr(config, "WINDOW_CELLS", 100)
-    monkeypatch.setattr(config, "SMALL_CELLS", 100)
+    monkeypatch.setattr(windows, "WINDOW_CELLS", 100)
+    monkeypatch.setattr(windows, "SMALL_CELLS", 100)
     assert obs.fourdvar.plan(method).patch["lat"] < 40
     maps = obs.fourdvar.reconstruct(method)
     grid = make_grid(obs, find_axes(obs))

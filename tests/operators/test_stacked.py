@@ -129,7 +129,7 @@ def test_two_variables_each_of_its_kinds():
 
 
 def test_chunks_windows_and_files_give_the_same(tmp_path, monkeypatch):
-    from xr4dvar.methods.oi import config
+    from xr4dvar.methods.oi import windows
 
     obs = observed(shape=(3, 99, 5))
     eager = obs.fourdvar.reconstruct(method())
@@ -138,7 +138,7 @@ def test_chunks_windows_and_files_give_the_same(tmp_path, monkeypatch):
     assert lazy.chunks["lat"] == (40, 40, 19)
     with dask.config.set(scheduler="sync"):
         np.testing.assert_allclose(lazy.ssh.compute(), eager.ssh, atol=1e-9)
-    monkeypatch.setattr(config, "WINDOW_CELLS", 100)
+    monkeypatch.setattr(windows, "WINDOW_CELLS", 100)
     cut = obs.fourdvar.reconstruct(method())
     assert 1e-9 < float(abs(cut.ssh - eager.ssh).max()) < 0.02 * 0.3
 
@@ -297,7 +297,7 @@ def test_4dvarnet_starts_from_the_background_and_learns(waves, coarsen):
         ),
         (
             Stacked({"ssh": xv.operators.BlockMean(), "drifters": Geostrophic()}),
-            "part 'ssh', BlockMean, is on another grid",
+            "part 'ssh', BlockMean, is not on the grid of the maps",
         ),
         (Stacked({"ssh": Function(abs), "drifters": Geostrophic()}), "takes linear operators"),
     ],

@@ -139,14 +139,14 @@ def test_nodes_of_a_tree_are_kinds():
 
 
 def test_windows_and_batches_give_the_same(monkeypatch):
-    from xr4dvar.methods.oi import config
+    from xr4dvar.methods.oi import windows
 
     tall = GRID.drop_vars("lat").assign_coords(lat=30 + 0.3 * np.arange(99.0))
     obs = track(150)
     obs = obs.assign_coords(lat=("obs", 30 + (obs.lat.values - 30) * 14))
     kinds = xv.Observations(ssh=(obs, Points()))
     whole = xv.reconstruct(kinds, oi(), grid=tall)
-    monkeypatch.setattr(config, "WINDOW_CELLS", 100)
+    monkeypatch.setattr(windows, "WINDOW_CELLS", 100)
     cut = xv.reconstruct(kinds, oi(), grid=tall, batch_size=1)
     assert 1e-9 < float(abs(cut.ssh - whole.ssh).max()) < 0.03 * 0.3
 

@@ -10,7 +10,7 @@ import xarray as xr
 import xr4dvar as xv
 from xr4dvar.covariance import Separable, Spherical, Sum
 from xr4dvar.labels import find_axes, make_grid
-from xr4dvar.methods.oi import config as optimal_interpolation
+from xr4dvar.methods.oi import windows
 from xr4dvar.testing import raise_if_dask_computes
 
 LENGTH = {"time": "3D", "lat": 2.0, "lon": 3.0}
@@ -202,11 +202,11 @@ def test_windows_fit_into_memory_and_are_long_enough(shape, periodic, length):
     grid = grid_of(shape, periodic=periodic)
     oi = xv.OptimalInterpolation(length=length)
     parameters = oi.known(grid, ["ssh"])
-    windows = oi.windows(grid, parameters)
-    cells = np.prod([window.patch for window in windows.values()])
-    assert cells <= optimal_interpolation.WINDOW_CELLS
+    found = oi.windows(grid, parameters)
+    cells = np.prod([window.patch for window in found.values()])
+    assert cells <= windows.WINDOW_CELLS
     [term] = parameters.settings["variables"][0]["terms"]
-    for role, window in windows.items():
+    for role, window in found.items():
         size = grid[role].size
         assert window.patch <= size
         if window.patch < size:
@@ -214,7 +214,7 @@ def test_windows_fit_into_memory_and_are_long_enough(shape, periodic, length):
             assert window.patch * grid[role].spacing >= 12 * wide
             assert (window.patch - window.stride) * grid[role].spacing >= 4 * wide
     if term["metric"]:  # a matrix of latitudes for each wavenumber
-        assert windows["y"].patch <= 400
+        assert found["y"].patch <= 400
 
 
 def test_windows_give_the_map_of_the_whole_domain(monkeypatch):
@@ -222,12 +222,12 @@ def test_windows_give_the_map_of_the_whole_domain(monkeypatch):
     obs = gappy((50, 45, 45), share=0.08)
     length = {"time": "3D", "lat": 2.0, "lon": 2.0}
     oi = xv.OptimalInterpolation(length=length, variance=1.0, error_variance=0.1, mean=0.0)
-    monkeypatch.setattr(optimal_interpolation, "WINDOW_LENGTHS", 1000.0)
+    monkeypatch.setattr(windows, "WINDOW_LENGTHS", 1000.0)
     assert obs.fourdvar.plan(oi).model_calls == 1
     whole = xv.reconstruct(obs, oi, progress=False)
     monkeypatch.undo()
-    monkeypatch.setattr(optimal_interpolation, "WINDOW_CELLS", 1000)
-    monkeypatch.setattr(optimal_interpolation, "SMALL_CELLS", 0)
+    monkeypatch.setattr(windows, "WINDOW_CELLS", 1000)
+    monkeypatch.setattr(windows, "SMALL_CELLS", 0)
     assert obs.fourdvar.plan(oi).model_calls > 8
     difference = xv.reconstruct(obs, oi, progress=False) - whole
     # the error of such a map, from its middle alone: it is a lot of work for all
@@ -256,8 +256,8 @@ def test_a_periodic_map_has_no_seam(length, turn, monkeypatch):
     closed = float(np.abs(whole.adt.isel(lon=0) - whole.adt.isel(lon=-1)).mean())
     assert closed < 2 * float(np.abs(whole.adt.diff("lon")).mean())
     np.testing.assert_allclose(analysis(turn).adt, whole.adt, atol=2e-4)
-    monkeypatch.setattr(optimal_interpolation, "WINDOW_CELLS", 100)
-    monkeypatch.setattr(optimal_interpolation, "METRIC_SIDE", 100)
+    monkeypatch.setattr(windows, "WINDOW_CELLS", 100)
+    monkeypatch.setattr(windows, "METRIC_SIDE", 100)
     assert xv.plan(obs, oi, periodic=("lon",)).model_calls > 1
     cut = analysis(turn)
     error = float(whole.adt_error.mean())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from xr4dvar.covariance import TOLERANCE, Covariance, Prior, Separable, Spherica
 from xr4dvar.covariance.error import analysis_error
 from xr4dvar.covariance.observed_error import observed_error
 from xr4dvar.errors import InputError
+from xr4dvar.methods.oi.places import Places, alike, key_of, places_of
 from xr4dvar.operators.layers import of_variable
 from xr4dvar.training.device import choose_device, one_at_a_time
 from xr4dvar.types import ROLES, FloatArray, Role
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "InterpolationEngine",
-    "Places",
-    "alike",
     "analysed",
     "check_precision",
     "covariance_of",
@@ -36,19 +35,12 @@ __all__ = [
     "mean_at",
     "once",
     "periods_of",
-    "places_of",
     "priors_of",
     "terms_of",
     "warn_unless_converged",
 ]
 
-#: Positions of the cells of a patch along time, y and x.
-Places: TypeAlias = tuple[Tensor, Tensor, Tensor]
-
 log = logging.getLogger("xr4dvar")
-
-#: Patches whose cells differ by less than this share of a spacing have the same prior.
-SAME = 1e-6
 
 #: The smallest error variance over the prior variance that double precision can tell from none.
 LEAST_RATIO = 1e-10
@@ -199,7 +191,7 @@ def once(
     priors: dict[Any, Prior] = {}
 
     def prior_of(variable: Mapping[str, Any], places: Places) -> Prior:
-        key = (variable["name"], _key(places))
+        key = (variable["name"], key_of(places))
         if key not in priors:
             if len(priors) > 64:
                 priors.clear()
@@ -279,37 +271,3 @@ def _nearest(
 def is_metric(variable: Mapping[str, Any]) -> bool:
     """Whether lengths of a variable are in km on the sphere."""
     return any(term["metric"] for term in variable["terms"])
-
-
-def places_of(patches: Patches, n: int, metric: bool) -> Places:
-    """Coordinates of one patch along time, y and x; 0 for an axis that is not there.
-
-    They count from the first cell: only on the sphere does the latitude itself matter.
-    """
-    places = []
-    for role, size in zip(ROLES, patches.y.shape[2:], strict=True):
-        values = np.zeros(size)
-        if role in patches.coordinates:
-            values = patches.coordinates[role][n].astype(np.float64)
-            values = values if metric and role == "y" else values - values[0]
-        places.append(torch.as_tensor(values))
-    time, y, x = places
-    return time, y, x
-
-
-def alike(patches: Patches, metric: bool) -> list[tuple[list[int], Places]]:
-    """Group patches whose cells lie the same way to each other, and so share a prior."""
-    groups: dict[Any, tuple[list[int], Places]] = {}
-    for n in range(len(patches.y)):
-        places = places_of(patches, n, metric)
-        groups.setdefault(_key(places), ([], places))[0].append(n)
-    return list(groups.values())
-
-
-def _key(places: Places) -> tuple[object, ...]:
-    """The same for positions that differ by rounding only, whatever the unit of the axis is."""
-    steps = [float(p.diff().min()) if len(p) > 1 else 1.0 for p in places]
-    return tuple(
-        (f"{step:.6g}", np.rint(p.numpy() / (SAME * step)).astype(np.int64).tobytes())
-        for p, step in zip(places, steps, strict=True)
-    )

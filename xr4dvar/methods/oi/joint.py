@@ -13,8 +13,6 @@ from xr4dvar.contract.patches import Patches
 from xr4dvar.covariance import Joint, Prior, Separable, Spherical, analyse
 from xr4dvar.covariance.joint import prior_deviations
 from xr4dvar.methods.oi.engine import (
-    Places,
-    alike,
     errors_of,
     is_metric,
     mean_at,
@@ -22,6 +20,7 @@ from xr4dvar.methods.oi.engine import (
     terms_of,
     warn_unless_converged,
 )
+from xr4dvar.methods.oi.places import Places, alike
 from xr4dvar.training.device import choose_device, one_at_a_time
 from xr4dvar.types import FloatArray
 
