@@ -286,3 +286,42 @@ def test_a_model_is_used_with_its_kinds():
 
 def along_small():
     return xv.Observations(ssh=(track(), Points()))
+
+
+def test_points_are_mapped_by_any_method_that_observes_them(truth):
+    obs = along(truth)
+    kinds = xv.Observations(ssh=(obs, Points()))
+    method = xv.Variational(xv.EOFs(modes=8), 1e-4, patch={"time": 6}, background=None)
+    model = xv.fit(kinds, method, target=truth)
+    maps = obs.rename("sla").fourdvar.map_points(model, truth)
+    xr.testing.assert_allclose(maps, xv.reconstruct(kinds, model, grid=truth).ssh, rtol=1e-12)
+    assert maps.name == "sla"
+    chosen = xv.OptimalInterpolation(
+        length={"time": "4D", "lat": 1.0, "lon": 1.2}, variance=float(truth.var()),
+        error_variance=1e-4, mean=0.0, operator=Points(),
+    )  # fmt: skip
+    averaged = obs.fourdvar.map_points(chosen, truth, error=True)
+    xr.testing.assert_allclose(
+        averaged, xv.reconstruct(kinds, chosen, grid=truth, error=True), rtol=1e-12
+    )
+    on_grid = truth.fourdvar.fit(method, target=truth)
+    with pytest.raises(InputError, match=r"fit it with operator=xr4dvar.operators.Points\(\)"):
+        obs.fourdvar.map_points(on_grid, truth)
+
+
+def test_a_network_learns_from_points_alone(truth):
+    """Without a target it asks for the grid, and is held against points that it was not shown."""
+    obs = xv.Observations(ssh=(along(truth, 3000), Points()))
+    net = xv.FourDVarNet(
+        background=None, patch={"time": 4, "lat": 16, "lon": 18}, widths=(8, 8), prior_width=8,
+        steps=1, prior=None, training=xv.Training(steps=80, batch_size=4, learning_rate=5e-3),
+    )  # fmt: skip
+    with pytest.raises(InputError, match="the grid of the maps is not known"):
+        xv.fit(obs, net, validation=0.2)
+    model = xv.fit(obs, net, grid=truth, validation=0.2)
+    history = model.history
+    assert float(history.validation_loss.min()) < 0.9 * history.attrs["background_loss"]
+    with pytest.raises(InputError, match="grid is given, and obs has one"):
+        truth.fourdvar.fit(net, grid=truth)
+    with pytest.raises(InputError, match="grid is given, and the target has one"):
+        xv.fit(obs, net, target=truth, grid=truth)

@@ -53,6 +53,12 @@ class Stacked(Operator):
         """Whether all are."""
         return all(part.linear for part in self._usable().values())
 
+    @property
+    def reads_places(self) -> bool:  # type: ignore[override]
+        """Whether all have places of their own."""
+        parts = self._usable().values()
+        return bool(parts) and all(part.reads_places for part in parts)
+
     def fields(self, names: Sequence[str]) -> tuple[str, ...]:
         """Those of all kinds, one after the other."""
         return tuple(name for kind, part in self._usable().items() for name in part.fields([kind]))

@@ -14,6 +14,7 @@ from xr4dvar.labels import Grid, find_axes, make_grid, target_grid
 from xr4dvar.model import Model
 from xr4dvar.observations import Observations
 from xr4dvar.operators.operator import Operator, is_mask
+from xr4dvar.operators.stacked import Stacked
 from xr4dvar.types import DimsMapping, Labelled
 from xr4dvar.verbs._inputs import Inputs
 from xr4dvar.verbs._room import Room
@@ -81,8 +82,11 @@ def as_labelled(
         obs = Observations.from_tree(obs, operator)
     alone = isinstance(obs, xr.DataArray) and operator.reads_places
     if alone:
+        of = operator.of if isinstance(operator, Stacked) else None
+        parts = operator.parts if isinstance(operator, Stacked) else {}
         name = "variable" if obs.name is None else str(obs.name)
-        obs = Observations(of=None, **{name: (obs, operator)})
+        (name, part) = next(iter(parts.items())) if len(parts) == 1 else (name, operator)
+        obs = Observations(of=of, **{name: (obs, part)})
     if not isinstance(obs, Observations):
         return obs, method, None
     method = _observed_by(method, obs, problems)

@@ -29,7 +29,7 @@ def as_operator_gives(obs: Labelled, method: object) -> Labelled:
     return obs[list(order)] if sorted(order) == sorted(names) else obs
 
 
-def state_variables(obs: Labelled, method: object, problems: Problems) -> dict[str, str]:
+def state_variables(obs: Any, method: object, problems: Problems) -> dict[str, str]:
     """Names and units of the variables that are mapped; empty where they are the observed ones.
 
     Parameters
@@ -39,6 +39,8 @@ def state_variables(obs: Labelled, method: object, problems: Problems) -> dict[s
     problems : Problems
         Gets units in which the operator cannot observe anything.
     """
+    if not isinstance(obs, xr.DataArray | xr.Dataset):
+        return {}  # which `read_inputs` tells
     units, operator = variables_signature(obs), operator_of(method)
     if sorted(operator.fields(list(units))) != sorted(units):
         return {}  # which the check of the operator tells

@@ -48,6 +48,7 @@ def fit(
     target: Labelled | None = None,
     *,
     validation: slice | float = 0.15,
+    grid: Labelled | None = None,
     covariates: Given = None,
     leads: int = 0,
     mask: xr.DataArray | None = None,
@@ -85,6 +86,9 @@ def fit(
         it is one of the windows (members, ...) along the first further dimension; where there is
         none, all times serve both ends, and the log says so. Only methods that are trained need
         observations there.
+    grid : DataArray or Dataset, optional
+        The grid of the maps, where `obs` is `Observations` of kinds that have none, and there is no
+        target.
     covariates : DataArray, Dataset, or a sequence of these, optional
         Fields that are known and not mapped, such as a temperature or a bathymetry, on all
         dimensions of `obs` or some, complete or with gaps; also `covariates.day_of_year` and
@@ -145,9 +149,13 @@ def fit(
         progress=wanted(OPTIONS["progress"] if progress is None else progress),
     )
     is_method = check_method("method", method, problems)
+    whole = target if grid is None else grid
     obs, method, placed = as_labelled(
-        obs, method, target, dims=dims, periodic=periodic, problems=problems
+        obs, method, whole, dims=dims, periodic=periodic, problems=problems
     )
+    if grid is not None and (placed is None or target is not None):
+        what = "grid is given, and " + ("obs has one" if placed is None else "the target has one")
+        problems.add(what, "leave it out: it is for Observations without a target")
     obs, _ = without_companions(obs)
     check_share("hidden", hidden, problems)
     check_choice("hidden_shape", hidden_shape, get_args(HiddenShape), problems)

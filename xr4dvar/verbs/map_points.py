@@ -32,11 +32,14 @@ from xr4dvar.labels import (
 )
 from xr4dvar.methods import Method, Points, check_method
 from xr4dvar.model import Model
+from xr4dvar.observations import Observations
 from xr4dvar.operators.operator import is_mask
+from xr4dvar.operators.points import Points as AtPlaces
+from xr4dvar.operators.stacked import Stacked
 from xr4dvar.types import ROLES, DimsMapping, FloatArray, Labelled
 from xr4dvar.verbs._inputs import Inputs, as_variances, check_labelled, check_names_of_axes
 from xr4dvar.verbs._patch_work import completed_model, engine_of
-from xr4dvar.verbs.reconstruct import as_model, check_model_periods, with_provenance
+from xr4dvar.verbs.reconstruct import as_model, check_model_periods, reconstruct, with_provenance
 
 __all__ = ["map_points"]
 
@@ -66,7 +69,9 @@ def map_points(
         another, with coordinates for time, latitude and longitude (those that `grid` has) along
         them. Missing ones (NaN) are left out.
     model : Model or Method
-        ``OptimalInterpolation(length=...)``, or one that was fitted to such data on a grid.
+        ``OptimalInterpolation(length=...)``, or one that was fitted to such data on a grid. Other
+        methods take ``operators.Points()``: the observations of a cell are averaged then, see
+        there, and the model is one that was fitted to `Observations`.
     grid : DataArray or Dataset
         Where to map to: one-dimensional time, latitude and longitude, or some of them. Its data
         are not looked at; ``xr.Dataset(coords={"time": ..., "lat": ..., "lon": ...})`` will do.
@@ -103,6 +108,13 @@ def map_points(
     """
     obs, _ = without_companions(obs)
     problems = Problems()
+    if _takes_places(model):
+        kinds = _kinds(obs, model, error_variance)
+        maps = reconstruct(kinds, model, grid=grid, error=error, dims=dims, periodic=periodic)
+        if error or not isinstance(obs, xr.DataArray):
+            return maps
+        (one,) = named_arrays(maps).values()
+        return one.rename(obs.name)
     variance = _check_arguments(obs, error_variance, error, dims, periodic, problems)
     template = target_grid(grid, dims)
     axes = make_grid(template, find_axes(template, dims), periodic)
@@ -120,6 +132,34 @@ def map_points(
         obs, model, f"map_points(obs, {type(model.method).__name__}, grid)",
     )  # fmt: skip
     return with_errors(maps, _labelled(errors, obs, template, axes)) if error else maps
+
+
+def _takes_places(model: Any) -> bool:
+    """Whether a method works on grids, and takes an operator that observes between their cells."""
+    method = model.method if isinstance(model, Model) else model
+    if isinstance(method, type) or not hasattr(method, "operator"):
+        return False
+    operator = operator_of(method)
+    unfitted = not isinstance(model, Model) and is_mask(operator)
+    return operator.reads_places or (unfitted and not can(method, "points"))
+
+
+def _kinds(obs: Any, model: Any, error_variance: Any) -> Observations:
+    """Arrays of points with the operators of a method."""
+    operator = operator_of(model.method if isinstance(model, Model) else model)
+    arrays = named_arrays(obs) if isinstance(obs, xr.DataArray | xr.Dataset) else {"obs": obs}
+    parts = operator.parts if isinstance(operator, Stacked) else {}
+    if len(parts) == len(arrays) == 1:  # whatever the array is called
+        arrays = dict(zip(parts, arrays.values(), strict=True))
+    usual = AtPlaces() if is_mask(operator) else operator
+    each = error_variance if isinstance(error_variance, xr.Dataset) else {}
+    return Observations(
+        of=operator.of if isinstance(operator, Stacked) else None,
+        **{
+            name: (array, parts.get(name, usual), each.get(name, error_variance))
+            for name, array in arrays.items()
+        },
+    )
 
 
 def _check_arguments(
@@ -154,7 +194,7 @@ def _as_model(obs: Labelled, model: Model | Method, grid: Grid, problems: Proble
         problems.add(what, "leave operator= out")
     if not can(method, "points"):
         what = f"{type(method).__name__} works on grids, not on points"
-        fix = "use OptimalInterpolation, or average the points to a grid and call reconstruct"
+        fix = "fit it with operator=xr4dvar.operators.Points(), or use OptimalInterpolation"
         problems.add(what, fix)
     problems.raise_if_any()
     if isinstance(model, Model):
