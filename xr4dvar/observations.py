@@ -75,10 +75,14 @@ class Observations:
         problems = Problems()
         if not kinds:
             problems.add("there is no observation", "name a kind, Observations(ssh=tracks)")
+        named: Any = {} if of is None else of
+        texts = named.values() if isinstance(named, Mapping) else [None]
+        if not all(isinstance(state, str) for state in texts):
+            problems.add(f"of is {shown(of)}", "give names of variables, of={'swot': 'ssh'}")
         self.kinds = {name: _kind(name, value, problems) for name, value in kinds.items()}
         problems.raise_if_any()
         parts = {name: kind.operator for name, kind in self.kinds.items()}
-        self.operator = Stacked(parts, dict(of or {}))
+        self.operator = Stacked(parts, named)
 
     @classmethod
     def from_tree(cls, tree: xr.DataTree, operator: object) -> Observations:
@@ -93,6 +97,13 @@ class Observations:
             fix = "give the method operator=xr4dvar.operators.Stacked({node: operator, ...})"
             raise InputError([("the method does not say how each node is observed", fix)])
         problems, kinds = Problems(), {}
+        operator.check_parts(problems)
+        problems.raise_if_any()
+        for name in (name for name in tree.children if name not in operator.parts):
+            what = f"the node {name!r} is not observed by the operator"
+            problems.add(
+                what, f"name it in operators.Stacked, or leave it out, tree.drop_nodes({name!r})"
+            )
         for name, part in operator.parts.items():
             if name not in tree.children:
                 have = ", ".join(map(repr, tree.children)) or "none"
@@ -125,4 +136,6 @@ def _kind(name: str, value: Any, problems: Problems) -> Kind:
         what = f"the operator of {name!r} is {shown(operator)}, no observation operator"
         problems.add(what, "give one of xr4dvar.operators, such as Points()")
         operator = Mask()
+    if isinstance(operator, Stacked):
+        problems.add(f"the operator of {name!r} is a Stacked", "give each of its parts as a kind")
     return Kind(data, operator, variance)

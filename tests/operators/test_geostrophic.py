@@ -148,6 +148,19 @@ def test_means_over_blocks_of_currents_observe_heights():
             "'y' is no latitude, from which f follows",
         ),
         (Geostrophic(), lambda d: d.isel(lat=0, drop=True), "no axes y and x"),
+        (Geostrophic(height=3), lambda d: d, "height, eastward and northward are names"),
+        (
+            Geostrophic(),
+            lambda d: d.rename(lat="rlat", lon="rlon").assign_coords(
+                rlat=("rlat", d.lat.values, {"standard_name": "grid_latitude"}),
+                rlon=(
+                    "rlon",
+                    d.lon.values,
+                    {"standard_name": "grid_longitude"},
+                ),
+            ),
+            "'rlat' is no latitude, from which f follows",
+        ),
     ],
 )
 def test_what_cannot_be_observed_is_told(operator, change, words):

@@ -61,9 +61,9 @@ def rows(operator, obs):
 
 def dense(operator, obs, errors=ERRORS):
     """Map and standard deviation of its error."""
-    h, b = rows(operator, obs), prior(obs)
-    y = np.concatenate([obs[name].values.ravel() for name in ("ssh", "u", "v")])
-    r = np.repeat([errors[name] for name in ("ssh", "u", "v")], obs.ssh.size)
+    h, b, names = rows(operator, obs), prior(obs), operator.fields([])
+    y = np.concatenate([obs[name].values.ravel() for name in names])
+    r = np.repeat([errors[name] for name in names], obs.ssh.size)
     d, seen = y - h @ np.full(len(b), 0.1), np.isfinite(y)
     h = h[seen]
     gain = b @ h.T @ np.linalg.inv(h @ b @ h.T + np.diag(r[seen]))
@@ -122,7 +122,7 @@ def test_two_variables_each_of_its_kinds():
     both = method(operator, error_variance=ERRORS | {"sst": 0.01})
     found = obs.assign(sst=extra).fourdvar.reconstruct(both)
     alone = obs.fourdvar.reconstruct(method())
-    assert list(found.data_vars) == ["sst", "ssh"]
+    assert list(found.data_vars) == ["ssh", "sst"]
     np.testing.assert_allclose(found.ssh, alone.ssh, atol=1e-9)
     one = method(Blur({"lat": 0.3}), error_variance=0.01)
     np.testing.assert_allclose(found.sst, extra.fourdvar.reconstruct(one), atol=1e-9)
@@ -239,8 +239,9 @@ def test_variational_minimum_is_the_dense_one(waves):
     mean = np.broadcast_to(arrays["mean"][0], (2, 20, 22)).ravel()
     own = arrays["prior/modes"].reshape(6, -1)
     h = rows(WITH_DRIFTERS, window)
-    y = np.concatenate([window[name].values.ravel() for name in PRECISE])
-    r = np.repeat(list(PRECISE.values()), mean.size)
+    names = WITH_DRIFTERS.fields([])
+    y = np.concatenate([window[name].values.ravel() for name in names])
+    r = np.repeat([PRECISE[name] for name in names], mean.size)
     seen = np.isfinite(y)
     centre = mean + (arrays["prior/mean"] * arrays["spread"]).ravel()
     h, d, r = h[seen], (y - h @ centre)[seen], r[seen]
@@ -289,6 +290,8 @@ def test_4dvarnet_starts_from_the_background_and_learns(waves, coarsen):
     [
         (Stacked({"ssh": Mask()}), "the operator observes 'ssh', the data hold"),
         (Stacked({}), "parts"),
+        (Stacked({"ssh": Mask}), "part 'ssh' is <class"),
+        (Stacked({"ssh": Mask()}, of=None), "of is None"),
         (Stacked({"ssh": "mask"}), "part 'ssh' is 'mask', no observation operator"),
         (Stacked({"u": Mask(), "drifters": Geostrophic()}), "'u': in two parts"),
         (
@@ -310,7 +313,7 @@ def test_what_does_not_fit_is_told(operator, words):
 def test_units_that_differ_are_told():
     obs = observed()
     obs["ssh"].attrs["units"] = "cm"
-    with pytest.raises(InputError, match="'drifters' gives 'ssh' in 'm', another part in 'cm'"):
+    with pytest.raises(InputError, match="'ssh' gives 'ssh' in 'cm', another part in 'm'"):
         obs.fourdvar.reconstruct(method())
 
 
@@ -328,3 +331,14 @@ def test_methods_that_map_what_they_observe_refuse():
     method = xv.FourDVar(xv.Lorenz63(dt=0.01), error_variance=1.0, operator=operator)
     with pytest.raises(InputError, match="FourDVar maps the variables that are observed"):
         obs.fourdvar.reconstruct(method)
+
+
+def test_variational_starts_from_its_mean_where_other_fields_are_observed(waves):
+    obs = currents(waves)
+    usual = xv.Variational(xv.EOFs(modes=6), PRECISE, operator=WITH_DRIFTERS, patch={"time": 4})
+    assert usual.background is None
+    maps = obs.fourdvar.reconstruct(obs.fourdvar.fit(usual, target=waves))
+    assert rmse(maps.ssh, waves) < 0.3 * float(waves.std())
+    net = xv.FourDVarNet(operator=WITH_DRIFTERS, background=xv.LinearInterpolation())
+    with pytest.raises(InputError, match="background LinearInterpolation maps what is observed"):
+        obs.fourdvar.fit(net, target=waves)

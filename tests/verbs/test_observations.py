@@ -99,7 +99,7 @@ def test_kinds_on_grids_of_their_own():
     kinds = xv.Observations(ssh=(track(), Points()), sst=(coarse, BlockMean()), chl=some)
     errors = {"ssh": 0.01, "sst": 0.1, "chl": 0.2}
     maps = xv.reconstruct(kinds, oi(error_variance=errors), grid=GRID)
-    assert list(maps.data_vars) == ["ssh", "sst", "chl"]
+    assert list(maps.data_vars) == ["chl", "ssh", "sst"]
     np.testing.assert_allclose(maps.ssh, dense(track(), 0.01)[0], atol=1e-9)
     alone = coarse.fourdvar.reconstruct(oi(error_variance=0.1, operator=BlockMean()), grid=GRID)
     np.testing.assert_allclose(maps.sst, alone, atol=1e-9)
@@ -243,6 +243,11 @@ def test_what_is_wrong_is_told(caplog):
     negative = (obs, points, -1.0 * abs(obs))
     far = obs.assign_coords(lat=obs.lat + 50)
     one, two = (obs, points), (obs, points, 0.1)
+    plain = abs(obs).drop_attrs()
+    short, foreign = (obs, points, plain[:5]), (obs, points, plain.rename(obs="foo"))
+    centimetres = (obs, points, plain.assign_attrs(units="cm2"))
+    nowhere = obs.assign_coords(lat=("obs", np.r_[np.nan, obs.lat.values[1:]]))
+    two_in_one = xr.Dataset({"ssh": obs, "flag": obs})
     kinds = xv.Observations(ssh=one)
     refused("the grid of the maps is not known", kinds, grid=None)
     refused("LinearInterpolation maps the variables", kinds, xv.LinearInterpolation())
@@ -252,7 +257,15 @@ def test_what_is_wrong_is_told(caplog):
         "none of the 40 observations of 'ssh' lies inside": {"ssh": (far, points)},
         "is up to 0.1 degree off the grid": {"ssh": shifted(), "sst": one},
         "obs needs one coordinate for the latitude": {"ssh": (nothing, points)},
-        "error_variance of 'ssh' is not positive": {"ssh": negative},
+        "error_variance of 'ssh' is not positive and finite": {"ssh": negative},
+        "'error_variance of 'ssh'': |error_variance of 'ssh': 'obs' has 5": {"ssh": short},
+        "error_variance of 'ssh': has a dimension 'foo'": {"ssh": foreign},
+        "that of 'ssh' is in 'cm2'|is in 'cm2'": {"ssh": centimetres},
+        "'ssh' has infinite values": {"ssh": (obs / 0.0, points)},
+        "1 observations of 'ssh' have no time or place": {"ssh": (nowhere, points)},
+        "'ssh' has no value, all is missing": {"ssh": (obs * np.nan, points)},
+        "'ssh' is int64, not real numbers": {"ssh": (obs.astype(int), points)},
+        "'ssh' holds 'ssh', 'flag', and its operator observes 'ssh'": {"ssh": (two_in_one, points)},
         "'sst': no error_variance": {"ssh": two, "sst": one},
         "its operator observes 'u', 'v'": {"d": (obs, points @ Geostrophic())},
         "time is 'cubic'": {"ssh": (obs, Points(time="cubic"))},
@@ -325,3 +338,124 @@ def test_a_network_learns_from_points_alone(truth):
         truth.fourdvar.fit(net, grid=truth)
     with pytest.raises(InputError, match="grid is given, and the target has one"):
         xv.fit(obs, net, target=truth, grid=truth)
+
+
+def gridded(seed=0):
+    values = np.random.default_rng(seed).normal(size=(4, 8, 9))
+    field = xr.DataArray(values, dims=("time", "lat", "lon"), coords=GRID.coords, name="z")
+    return field.where(field > 0.8)
+
+
+def test_the_order_of_kinds_is_none(truth):
+    """One process solves both orders: neither gets the errors or places of the other."""
+    of, errors = {"z": "ssh", "a": "ssh"}, {"z": 0.5, "a": 0.001}
+    first = xv.Observations(of=of, a=(track(), Points()), z=gridded())
+    second = xv.Observations(of=of, z=gridded(), a=(track(), Points()))
+    method = oi(error_variance=errors)
+    one, two = (xv.reconstruct(kinds, method, grid=GRID) for kinds in (first, second))
+    xr.testing.assert_equal(one.drop_attrs(), two.drop_attrs())
+    single = oi(error_variance={"z": 0.5})
+    lonely = xv.reconstruct(xv.Observations(of={"z": "ssh"}, z=gridded()), single)
+    expected = gridded().fourdvar.reconstruct(oi(error_variance=0.5))
+    np.testing.assert_allclose(lonely.ssh, expected, atol=1e-9)
+    target = gridded().fillna(0.1).rename("ssh")
+    model = xv.fit(first, method, target=target)
+    again, other = (xv.reconstruct(kinds, model, grid=GRID) for kinds in (first, second))
+    xr.testing.assert_equal(again.drop_attrs(), other.drop_attrs())
+
+
+def test_variances_lie_where_their_observations_do():
+    variance = xr.DataArray(
+        np.random.default_rng(1).uniform(0.01, 1, (4, 8, 9)),
+        dims=("time", "lat", "lon"), coords=GRID.coords,
+    )  # fmt: skip
+    field = gridded().rename("ssh")
+    kinds = xv.Observations(ssh=(field.isel(time=[0, 2]), Mask(), variance.isel(time=[0, 2])))
+    maps = xv.reconstruct(kinds, oi(), grid=GRID)
+    some = field.where(field.time.isin(TIME[[0, 2]]))
+    expected = some.fourdvar.reconstruct(oi(), error_variance=variance)
+    np.testing.assert_allclose(maps.ssh, expected, atol=1e-9)
+    for wrong in (variance, variance.isel(lat=slice(None, None, -1))):
+        kinds = xv.Observations(ssh=(field.isel(time=[0, 2]), Mask(), wrong))
+        refused("error_variance of 'ssh'", kinds)
+
+
+def test_numbers_are_the_errors_of_a_method_that_has_none():
+    given = xv.Observations(ssh=(track(), Points(), 0.01))
+    maps = xv.reconstruct(given, oi(error_variance=None), grid=GRID)
+    np.testing.assert_allclose(maps.ssh.values, dense(track(), 0.01, given=True)[0], atol=1e-9)
+    model = xv.fit(given, oi(error_variance=None), grid=GRID)
+    assert model.method.error_variance == {"ssh": 0.01}
+    alone = track().fourdvar.reconstruct(oi(operator=Points()), grid=GRID, error_variance=0.01)
+    np.testing.assert_allclose(alone.values, maps.ssh.values, atol=1e-12)
+
+
+def test_points_of_two_currents_tell_what_they_lack(caplog):
+    flow = xr.Dataset({"u": track(30, 1, "u"), "v": track(30, 1, "v")}).drop_attrs()
+    half = flow.assign(u=flow.u.where(np.arange(30) % 2 == 0))
+    method = oi(error_variance={"u": 0.02, "v": 0.02})
+    kinds = xv.Observations(d=(half, Points() @ Geostrophic()))
+    maps = xv.reconstruct(kinds, method, grid=GRID)
+    assert "15 observations of 'd' lack one of 'u', 'v'" in caplog.text
+    even = xv.Observations(d=(flow.isel(obs=slice(0, None, 2)), Points() @ Geostrophic()))
+    xr.testing.assert_allclose(maps, xv.reconstruct(even, method, grid=GRID), rtol=1e-12)
+    mapped = xv.map_points(flow, oi(operator=Points() @ Geostrophic()), GRID)
+    assert list(mapped.data_vars) == ["ssh"]
+    chained = xv.Observations(d=(flow, Points() @ Geostrophic() @ Mask()))
+    other = xv.Observations(d=(flow, Points() @ Geostrophic()))
+    xr.testing.assert_allclose(
+        xv.reconstruct(chained, method, grid=GRID), xv.reconstruct(other, method, grid=GRID)
+    )
+    neither = flow.assign(u=flow.u.where(np.arange(30) < 9), v=flow.v.where(np.arange(30) > 9))
+    kinds = xv.Observations(d=(neither, Points() @ Geostrophic()))
+    refused("no observation of 'd' has all of 'u', 'v'", kinds, method)
+
+
+def test_kinds_of_a_circle_may_be_named_otherwise():
+    """Longitudes a turn away, or a rounding below the first one."""
+    lon = np.arange(0.0, 360.0, 30.0)
+    whole = xr.DataArray(
+        np.random.default_rng(0).normal(size=(4, 8, 12)), dims=("time", "lat", "lon"),
+        coords={"time": TIME, "lat": LAT, "lon": lon}, name="ssh",
+    )  # fmt: skip
+    expected = whole.fourdvar.reconstruct(oi(), periodic=("lon",))
+    for own in (lon - 1e-7, lon + 360.0):
+        kinds = xv.Observations(ssh=whole.assign_coords(lon=own))
+        maps = xv.reconstruct(kinds, oi(), grid=whole, periodic=("lon",))
+        np.testing.assert_allclose(maps.ssh, expected, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: xv.Observations(of="ssh", a=track()), "of is 'ssh'; fix: give names"),
+        (lambda: xv.Observations(of={"a": ["ssh"]}, a=track()), "of is {'a': "),
+        (
+            lambda: xv.Observations(d=(track(), Stacked({"d": Points()}))),
+            "the operator of 'd' is a Stacked",
+        ),
+        (
+            lambda: xv.reconstruct(
+                xv.Observations(of={"a": "lat"}, a=(track(), Points())), oi(), grid=GRID
+            ),
+            "'lat', the variable that is mapped, is the name of a coordinate",
+        ),
+        (
+            lambda: xv.reconstruct(xv.Observations(ssh=(track(), Points())), None, grid=GRID),
+            "model|method is None",
+        ),
+        (
+            lambda: xv.plan(xv.Observations(ssh=gridded()), oi()),
+            "fit, reconstruct and map_points alone take several kinds",
+        ),
+        (
+            lambda: xr.DataTree.from_dict(
+                {"ssh": track().to_dataset(name="ssh"), "sst": gridded().to_dataset()}
+            ).fourdvar.reconstruct(oi(operator=Stacked({"ssh": Points()})), grid=GRID),
+            "the node 'sst' is not observed by the operator",
+        ),
+    ],
+)
+def test_what_is_no_observation_is_told(make, words):
+    with pytest.raises(InputError, match=words):
+        make()

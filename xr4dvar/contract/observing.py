@@ -119,6 +119,9 @@ def check_method_operator(
         problems.add(what, "use Variational, FourDVar or FourDVarNet, or give one variable")
     background = getattr(method, "background", None)
     own = operator_of(background)
+    if others and background is not None and not hasattr(background, "operator"):
+        what = f"the background {type(background).__name__} maps what is observed, {kind} others"
+        problems.add(what, "use OptimalInterpolation, or background=None")
     if hasattr(background, "operator") and own != operator:
         what = f"the background has the operator {own!r}, {name} has {operator!r}"
         problems.add(what, "give both the same, or only this one")

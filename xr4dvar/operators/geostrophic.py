@@ -91,6 +91,8 @@ class Geostrophic(Operator):
             have = ", ".join(map(repr, names))
             what = f"Geostrophic observes {self.eastward!r} and {self.northward!r}, not {have}"
             problems.add(what, "name them, Geostrophic(eastward=..., northward=...)")
+        if not all(isinstance(name, str) for name in (self.height, *self.fields(names))):
+            problems.add("height, eastward and northward are names", "give texts, height='ssh'")
         latitude = self.latitude
         usable = is_number(latitude) and EQUATOR <= abs(latitude or 0.0) <= 90
         if latitude is not None and not usable:
@@ -103,8 +105,8 @@ class Geostrophic(Operator):
             return
         for role in ("y", "x"):
             self._check_axis(grid[role], problems)
-        if latitude is None and grid["y"].units != "degree":
-            fix = "give that of the plane, Geostrophic(latitude=...)"
+        if latitude is None and grid["y"].sphere != "latitude":
+            fix = "give one for all, Geostrophic(latitude=...)"
             problems.add(f"{grid['y'].name!r} is no latitude, from which f follows", fix)
         elif latitude is None and (near := int((np.abs(grid["y"].values) < EQUATOR).sum())):
             log.warning(
@@ -119,6 +121,8 @@ class Geostrophic(Operator):
             problems.add(what, f"set its attrs['units'] to degrees, km or m, {axis.name!r}")
         if axis.size < 2:
             problems.add(f"{axis.name!r} has one cell: no gradient", "give at least two")
+        elif axis.size < 3 and axis.period is not None:
+            problems.add(f"{axis.name!r} closes after {axis.size} cells", "give at least three")
 
     def check_units(self, units: Mapping[str, str], problems: Problems) -> dict[str, str]:
         """Note currents that are not in m/s; heights are in m."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
@@ -13,12 +13,12 @@ from xr4dvar.errors import InputError, Problems
 from xr4dvar.labels import Grid
 from xr4dvar.labels.coordinates import Coordinate
 from xr4dvar.operators.cells import Cells
-from xr4dvar.operators.operator import Operator
+from xr4dvar.operators.operator import Composed, Operator
 from xr4dvar.operators.weights import cell_borders
 from xr4dvar.registry import register
 from xr4dvar.types import ROLES, BoolArray, FloatArray, IntArray, Role
 
-__all__ = ["PlacedPoints", "Points", "Stencils", "place_points"]
+__all__ = ["PlacedPoints", "Points", "Stencils", "at_places", "place_points", "points_of"]
 
 Times = Literal["linear", "nearest"]
 
@@ -34,7 +34,7 @@ class Points(Operator):
     Observations are given as `xr4dvar.Observations`. Those in one cell, at one time of the grid,
     are averaged, and so is what is observed of the state at their places: the ``error_variance`` of
     a method is that of such a mean; where it is given for each observation, means are weighted by
-    it, and have that of independent errors.
+    it, and have that of independent errors. Observations that are lazy are read at once.
 
     Parameters
     ----------
@@ -224,3 +224,20 @@ def _along(
         share = ((places - values[lower % size]) % axis.period) / width
         lower = lower % size
     return cell, lower, upper, np.where(inside, share, 0.0), inside
+
+
+def points_of(operator: Operator) -> Points:
+    """The points of an operator that reads places: itself, or the last of those in turn."""
+    while isinstance(operator, Composed):
+        operator = operator.last
+    if not isinstance(operator, Points):
+        what = f"{type(operator).__name__} reads places, and only Points are given them"
+        raise InputError([(what, "use xr4dvar.operators.Points")])
+    return operator
+
+
+def at_places(operator: Operator, placed: PlacedPoints) -> Operator:
+    """The same operator with points that know their places."""
+    if isinstance(operator, Composed):
+        return replace(operator, last=at_places(operator.last, placed))
+    return placed

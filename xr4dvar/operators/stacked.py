@@ -34,6 +34,8 @@ class Stacked(Operator):
         Variable of the state for the name of a kind, where they differ:
         ``of={"swot": "ssh"}``.
 
+    Kinds are in the order of their names, however they are given.
+
     Examples
     --------
     Heights along tracks and velocities of drifters are both observations of the height:
@@ -42,11 +44,20 @@ class Stacked(Operator):
     ...     {"nadir": xv.operators.Mask(), "drifters": xv.operators.Geostrophic()},
     ...     of={"nadir": "ssh"})
     >>> both.fields([]), both.states([])
-    (('nadir', 'u', 'v'), ('ssh',))
+    (('u', 'v', 'nadir'), ('ssh',))
     """
 
     parts: Mapping[str, Operator]
     of: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        # equal configurations are one and the same, in whatever order they were written
+        for name in ("parts", "of"):
+            given: object = getattr(self, name)
+            if isinstance(given, Mapping):
+                object.__setattr__(
+                    self, name, dict(sorted(given.items(), key=lambda pair: str(pair[0])))
+                )
 
     @property
     def linear(self) -> bool:  # type: ignore[override]
@@ -77,12 +88,10 @@ class Stacked(Operator):
 
     def check(self, grid: Grid, names: Sequence[str], problems: Problems) -> None:
         """Note kinds that are none, that are not there, or that cannot be apart."""
-        if not check_mapping("parts", self.parts, "{'ssh': Mask()}", problems):
+        if not self.check_parts(problems):
             return
-        if not self.parts:
-            problems.add("parts is empty", "name a kind, {'ssh': Mask()}")
         for kind, part in self.parts.items():
-            own = part.fields([kind]) if hasattr(part, "fields") else (kind,)
+            own = part.fields([kind]) if kind in self._usable() else (kind,)
             if not check_operator(part, self._grid(kind, grid), own, problems, f"part {kind!r}"):
                 continue
             if (part.other_grid or part.reads_places) and kind not in grid.kinds:
@@ -92,6 +101,18 @@ class Stacked(Operator):
                 what = f"part {kind!r}, {type(part).__name__}, joins variables of the state"
                 problems.add(what, "use it as the operator of all")
         problems.raise_if_any()
+        self._check_names(names, problems)
+
+    def check_parts(self, problems: Problems) -> bool:
+        """Note parts that are no mapping, or none at all."""
+        if not check_mapping("parts", self.parts, "{'ssh': Mask()}", problems):
+            return False
+        if not self.parts:
+            problems.add("parts is empty", "name a kind, {'ssh': Mask()}")
+        return bool(self.parts)
+
+    def _check_names(self, names: Sequence[str], problems: Problems) -> None:
+        """Note fields that are not there, and names of variables that are none."""
         wanted = self.fields(names)
         if len(set(wanted)) < len(wanted):
             twice = sorted({name for name in wanted if wanted.count(name) > 1})
@@ -99,9 +120,14 @@ class Stacked(Operator):
         elif sorted(wanted) != sorted(names):
             have, want = (", ".join(map(repr, texts)) for texts in (names, wanted))
             problems.add(f"the operator observes {want}, the data hold {have}", "select these")
-        for name in self.of:
+        if not check_mapping("of", self.of, "{'swot': 'ssh'}", problems):
+            return
+        for name, state in self.of.items():
             if name not in self.parts:
                 problems.add(f"of names {shown(name)}, which is no part", "correct it")
+            text: object = state
+            if not isinstance(text, str):
+                problems.add(f"of {name!r} is {shown(text)}, no name of a variable", "correct it")
 
     def check_units(self, units: Mapping[str, str], problems: Problems) -> dict[str, str]:
         """Units of the state; kinds that say different things are noted."""
@@ -156,10 +182,14 @@ class Stacked(Operator):
         """Parts that are operators; `check` tells the others."""
         parts: object = self.parts
         given = parts.items() if isinstance(parts, Mapping) else ()
-        return {kind: part for kind, part in given if isinstance(part, Operator)}
+        return {str(kind): part for kind, part in given if isinstance(part, Operator)}
 
     def _states(self, kind: str) -> tuple[str, ...]:
         """Variables that a kind is of."""
         part = self.parts[kind]
         fields = part.fields([kind])
-        return part.states([self.of.get(kind, kind)] if fields == (kind,) else fields)
+        of: object = self.of
+        names = of if isinstance(of, Mapping) else {}
+        state = names.get(kind, kind)
+        known = [state if isinstance(state, str) else kind]
+        return part.states(known if fields == (kind,) else fields)

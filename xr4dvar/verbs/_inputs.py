@@ -233,6 +233,8 @@ def check_labelled(what: str, value: object, problems: Problems) -> None:
     if isinstance(value, xr.DataArray | xr.Dataset):
         return
     fix = f"give {what} as a DataArray or a Dataset"
+    if what == "obs" and type(value).__name__ in ("Observations", "DataTree"):
+        fix = "fit, reconstruct and map_points alone take several kinds of observations"
     if isinstance(value, np.ndarray) and what == "obs":
         fix = f"label it, xr.DataArray({what}, dims=..., coords=...)"
     elif what != "obs":

@@ -8,9 +8,12 @@ from typing import Any
 
 import xarray as xr
 
+from xr4dvar.arguments import is_number
 from xr4dvar.contract.observing import operator_of
 from xr4dvar.errors import InputError, Problems
 from xr4dvar.labels import Grid, find_axes, make_grid, target_grid
+from xr4dvar.labels.stacking import named_arrays
+from xr4dvar.methods import check_method
 from xr4dvar.model import Model
 from xr4dvar.observations import Observations
 from xr4dvar.operators.operator import Operator, is_mask
@@ -35,7 +38,7 @@ class Placed:
     ----------
     obs : Dataset
         All observed fields.
-    error_variance : Dataset, optional
+    error_variance : DataArray or Dataset, optional
     operator : Operator
         Knows the places of scattered ones.
     kinds : mapping of str to Grid or None
@@ -43,7 +46,7 @@ class Placed:
     """
 
     obs: xr.Dataset
-    error_variance: xr.Dataset | None
+    error_variance: Labelled | None
     operator: Operator
     kinds: Mapping[str, Grid | None]
 
@@ -56,6 +59,7 @@ def as_labelled(
     dims: DimsMapping | None,
     periodic: Iterable[str],
     problems: Problems,
+    error_variance: Any = None,
 ) -> tuple[Labelled, Any, Placed | None]:
     """Observations as an array or a Dataset; where they are several kinds, on the grid of the maps.
 
@@ -68,6 +72,8 @@ def as_labelled(
     dims, periodic
         See `reconstruct`.
     problems : Problems
+    error_variance : optional
+        Of an array of points.
 
     Returns
     -------
@@ -79,6 +85,8 @@ def as_labelled(
     """
     operator = operator_of(method.method if isinstance(method, Model) else method)
     if isinstance(obs, xr.DataTree):
+        if not isinstance(method, Model) and not check_method("method", method, problems):
+            problems.raise_if_any()
         obs = Observations.from_tree(obs, operator)
     alone = isinstance(obs, xr.DataArray) and operator.reads_places
     if alone:
@@ -86,13 +94,17 @@ def as_labelled(
         parts = operator.parts if isinstance(operator, Stacked) else {}
         name = "variable" if obs.name is None else str(obs.name)
         (name, part) = next(iter(parts.items())) if len(parts) == 1 else (name, operator)
-        obs = Observations(of=of, **{name: (obs, part)})
+        obs = Observations(of=of, **{name: (obs, part, error_variance)})
     if not isinstance(obs, Observations):
         return obs, method, None
     method = _observed_by(method, obs, problems)
     placed = _placed_kinds(obs, grid, dims=dims, periodic=periodic, problems=problems)
-    labelled: Labelled = next(iter(placed.obs.values())) if alone else placed.obs
-    return labelled, method, placed
+    if not alone:
+        return placed.obs, method, placed
+    if placed.error_variance is not None:
+        (own,) = named_arrays(placed.error_variance).values()
+        placed = replace(placed, error_variance=own)
+    return next(iter(placed.obs.values())), method, placed
 
 
 def _observed_by(method: Any, obs: Observations, problems: Problems) -> Any:
@@ -106,21 +118,38 @@ def _observed_by(method: Any, obs: Observations, problems: Problems) -> Any:
         Gets a method that takes no operator, or has others.
     """
     inner = method.method if isinstance(method, Model) else method
+    if not isinstance(method, Model) and not check_method("method", method, problems):
+        problems.raise_if_any()
     if isinstance(inner, type) or not hasattr(inner, "operator"):
         what = f"{type(inner).__name__} maps the variables that are observed, on their own grid"
         problems.add(what, "use OptimalInterpolation, Variational or FourDVarNet")
         return method
     own = operator_of(inner)
-    alone = len(obs.kinds) == 1 and own in obs.operator.parts.values()
-    same = own == obs.operator or alone
+    same = own == obs.operator or all(own == part for part in obs.operator.parts.values())
     if not same and (not is_mask(own) or isinstance(method, Model)):
         what = f"the observations are of {obs.operator!r}, the method of {own!r}"
         problems.add(what, "give it the same operators, or none: fit takes those of observations")
         return method
     if isinstance(method, Model):
         return method
-    changed: Any = inner
-    return replace(changed, operator=obs.operator)
+    changed: Any = replace(inner, operator=obs.operator)  # type: ignore[type-var]
+    return _with_errors(changed, obs)
+
+
+def _with_errors(method: Any, obs: Observations) -> Any:
+    """A method that has no error variance with those of the kinds, where each has one number."""
+    numbers = {name: kind.error_variance for name, kind in obs.kinds.items()}
+    takes = getattr(method, "takes_error_variance", False)
+    if not takes or getattr(method, "error_variance", 0.0) is not None:
+        return method
+    if not all(is_number(number) for number in numbers.values()):
+        return method
+    each = {
+        field: number
+        for name, number in numbers.items()
+        for field in obs.operator.parts[name].fields([name])
+    }
+    return replace(method, error_variance=each)
 
 
 def _placed_kinds(

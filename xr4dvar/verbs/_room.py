@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,14 +13,22 @@ import xarray as xr
 
 from xr4dvar.arguments import is_number
 from xr4dvar.errors import InputError, Problems
-from xr4dvar.labels import Grid, find_axes, from_fields, make_grid
+from xr4dvar.labels import (
+    Grid,
+    check_aligned,
+    check_variance_units,
+    find_axes,
+    from_fields,
+    make_grid,
+    without_companions,
+)
 from xr4dvar.labels.placing import placed
 from xr4dvar.labels.points import point_positions
 from xr4dvar.labels.stacking import named_arrays
 from xr4dvar.observations import Kind
-from xr4dvar.operators.operator import Composed, Operator
-from xr4dvar.operators.points import PlacedPoints, place_points
-from xr4dvar.types import DimsMapping, FloatArray
+from xr4dvar.operators.operator import Operator
+from xr4dvar.operators.points import PlacedPoints, at_places, place_points, points_of
+from xr4dvar.types import BoolArray, DimsMapping, FloatArray
 from xr4dvar.verbs._placing import cells_in_order, on_grid
 
 __all__ = ["Room"]
@@ -87,10 +95,11 @@ class Room:
         found = {}
         for role in own.roles:
             axis, places = self.state[role], own[role].values
-            if axis.period is not None:
-                places = axis.values[0] + (places - axis.values[0]) % axis.period
-            found[role] = np.abs(axis.values - places[:, None]).argmin(1)
-            far = np.abs(axis.values[found[role]] - places).max()
+            turn = axis.period or (360.0 if role == "x" and axis.sphere else np.inf)
+            gap = np.abs(axis.values - places[:, None])
+            gap = np.minimum(gap, np.abs(turn - gap))
+            found[role] = gap.argmin(1)
+            far = gap.min(1).max()
             if far > SAME * axis.spacing:
                 what = f"{own[role].name!r} of {name!r} is up to {far:g} {axis.units} off the grid"
                 fix = "use operators.Points(), or BlockMean() of coarser cells"
@@ -105,35 +114,31 @@ class Room:
         variances: Mapping[str, xr.DataArray],
     ) -> tuple[dict[str, xr.DataArray], dict[str, xr.DataArray], Operator]:
         """Means of scattered observations in each cell."""
-        data = xr.Dataset(fields)
-        before = len(self.problems.found)
-        positions = point_positions(data, self.state, self.template, self.problems)
-        if len(self.problems.found) > before:
-            raise InputError(self.problems.found)
-        values = np.stack([f.to_numpy().ravel() for f in fields.values()]).astype(np.float64)
+        problems = Problems()
+        positions = point_positions(xr.Dataset(fields), self.state, self.template, problems)
+        problems.raise_if_any()
+        values = np.stack([one.to_numpy().ravel() for one in fields.values()]).astype(np.float64)
         errors = np.ones_like(values)
         if variances:
-            errors = np.stack([v.to_numpy().ravel() for v in variances.values()])
-        places = np.stack(list(positions.values()))
-        used = np.isfinite(values).all(0) & np.isfinite(places).all(0)
+            errors = np.stack([one.to_numpy().ravel() for one in variances.values()])
+        used = _usable(name, list(fields), values, np.stack(list(positions.values())))
         _check_errors(name, errors[:, used])
-        points = operator.last if isinstance(operator, Composed) else operator
-        weights = 1.0 / errors[:, used].mean(0)
+        points = points_of(operator)
         stencils, inside = place_points(
-            {r: p[used] for r, p in positions.items()},
-            weights,
-            self.state,
-            points,  # type: ignore[arg-type]
-        )
+            {role: own[used] for role, own in positions.items()},
+            1.0 / errors[:, used].mean(0), self.state, points,
+        )  # fmt: skip
         _tell_outside(name, inside)
         flat = np.ravel_multi_index(tuple(stencils.cells.T), self._shape)
         kept, own = values[:, used][:, inside], errors[:, used][:, inside]
         means = [self._field(flat, stencils.weight * one) for one in kept]
         noises = [self._field(flat, stencils.weight**2 * one) for one in own]
         found, noise = (self._labelled(fields, one) for one in (means, noises))
-        at = PlacedPoints(points, stencils)  # type: ignore[arg-type]
-        whole = replace(operator, last=at) if isinstance(operator, Composed) else at
-        return found, noise if variances else {}, whole
+        return (
+            found,
+            noise if variances else {},
+            at_places(operator, PlacedPoints(points, stencils)),
+        )
 
     @property
     def _shape(self) -> list[int]:
@@ -161,13 +166,18 @@ class Room:
 def _fields_of(name: str, kind: Kind) -> dict[str, xr.DataArray]:
     """The arrays that an operator gives, by their names."""
     wanted = kind.operator.fields([name])
-    given = named_arrays(kind.data)
+    data, _ = without_companions(kind.data)
+    given = named_arrays(data)
     if len(given) == 1 and len(wanted) == 1:
-        return dict(zip(wanted, given.values(), strict=True))
-    if missing := [field for field in wanted if field not in given]:
-        have, lack = (", ".join(map(repr, names)) for names in (given, missing))
-        what = f"{name!r} holds {have}, and its operator observes {lack}"
+        given = dict(zip(wanted, given.values(), strict=True))
+    if sorted(given) != sorted(wanted):
+        have, want = (", ".join(map(repr, names)) or "nothing" for names in (given, wanted))
+        what = f"{name!r} holds {have}, and its operator observes {want}"
         raise InputError([(what, "give a Dataset with these, or name them in the operator")])
+    for field, array in given.items():
+        if array.dtype.kind != "f":
+            what = f"{field!r} is {array.dtype}, not real numbers"
+            raise InputError([(what, f'give {field!r} as numbers, .astype("float32")')])
     return {field: given[field] for field in wanted}
 
 
@@ -185,15 +195,48 @@ def _variances_of(
     each = named_arrays(given)
     if len(fields) == 1 and len(each) == 1:
         each = dict(zip(fields, each.values(), strict=True))
-    if missing := [field for field in fields if field not in each]:
-        what = f"error_variance of {name!r} lacks {', '.join(map(repr, missing))}"
-        raise InputError([(what, "give it for each field")])
-    return {f: each[f].broadcast_like(one).transpose(*one.dims) for f, one in fields.items()}
+    problems, found = Problems(), {}
+    for field, one in fields.items():
+        if field not in each:
+            problems.add(f"error_variance of {name!r} lacks {field!r}", "give it for each field")
+            continue
+        if each[field].dtype.kind not in "fiu":
+            what = f"error_variance of {field!r} is {each[field].dtype}, not real numbers"
+            problems.add(what, "give numbers")
+        check_aligned(one, {f"error_variance of {field!r}": each[field]}, problems, subset=True)
+        check_variance_units(one, each[field], problems)
+        if not problems.found:
+            found[field] = each[field].broadcast_like(one).transpose(*one.dims).astype(np.float64)
+    problems.raise_if_any()
+    return found
+
+
+def _usable(name: str, fields: Sequence[str], values: FloatArray, places: FloatArray) -> BoolArray:
+    """Points (P,) that can be used, of values (fields, P): those that are not missing."""
+    if np.isinf(values).any():
+        what = f"{name!r} has infinite values"
+        raise InputError([(what, "mark them as missing, obs.where(np.isfinite(obs))")])
+    seen: BoolArray = np.isfinite(values)
+    used: BoolArray = np.logical_and.reduce(seen, axis=0, keepdims=False).astype(bool)
+    if not used.any():
+        what = f"{name!r} has no value, all is missing"
+        if seen.any():
+            what = f"no observation of {name!r} has all of {', '.join(map(repr, fields))}"
+        raise InputError([(what, "check the variable and the selection")])
+    if partly := int((seen.any(0) & ~used).sum()):
+        log.warning(
+            "%d observations of %r lack one of %s, and are not used",
+            partly, name, ", ".join(map(repr, fields)),
+        )  # fmt: skip
+    if lost := int((used & ~np.isfinite(places).all(0)).sum()):
+        what = f"{lost} observations of {name!r} have no time or place"
+        raise InputError([(what, "drop them, or mark them as missing")])
+    return used
 
 
 def _check_errors(name: str, errors: FloatArray) -> None:
-    if not bool((errors > 0).all()):
-        what = f"error_variance of {name!r} is not positive at some observations"
+    if not bool((np.isfinite(errors) & (errors > 0)).all()):
+        what = f"error_variance of {name!r} is not positive and finite at some observations"
         raise InputError([(what, "give a positive variance for each")])
 
 

@@ -45,6 +45,10 @@ def state_variables(obs: Any, method: object, problems: Problems) -> dict[str, s
     if sorted(operator.fields(list(units))) != sorted(units):
         return {}  # which the check of the operator tells
     found = operator.check_units(units, problems)
+    for name in found:
+        if name in obs.coords or name in obs.dims:
+            what = f"{name!r}, the variable that is mapped, is the name of a coordinate"
+            problems.add(what, "name another, of={...: 'ssh'} or Geostrophic(height='ssh')")
     return {} if list(found) == list(units) else found
 
 

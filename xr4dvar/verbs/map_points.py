@@ -33,7 +33,7 @@ from xr4dvar.labels import (
 from xr4dvar.methods import Method, Points, check_method
 from xr4dvar.model import Model
 from xr4dvar.observations import Observations
-from xr4dvar.operators.operator import is_mask
+from xr4dvar.operators.operator import is_mask, other_fields
 from xr4dvar.operators.points import Points as AtPlaces
 from xr4dvar.operators.stacked import Stacked
 from xr4dvar.types import ROLES, DimsMapping, FloatArray, Labelled
@@ -147,11 +147,19 @@ def _takes_places(model: Any) -> bool:
 def _kinds(obs: Any, model: Any, error_variance: Any) -> Observations:
     """Arrays of points with the operators of a method."""
     operator = operator_of(model.method if isinstance(model, Model) else model)
-    arrays = named_arrays(obs) if isinstance(obs, xr.DataArray | xr.Dataset) else {"obs": obs}
-    parts = operator.parts if isinstance(operator, Stacked) else {}
-    if len(parts) == len(arrays) == 1:  # whatever the array is called
-        arrays = dict(zip(parts, arrays.values(), strict=True))
+    arrays: dict[str, Any] = {"obs": obs}
+    if isinstance(obs, xr.DataArray | xr.Dataset):
+        arrays = dict(named_arrays(obs))
     usual = AtPlaces() if is_mask(operator) else operator
+    parts = operator.parts if isinstance(operator, Stacked) else dict.fromkeys(arrays, usual)
+    if isinstance(operator, Stacked) and len(parts) == len(arrays) == 1:
+        arrays = dict(zip(parts, arrays.values(), strict=True))  # whatever the array is called
+    elif isinstance(obs, xr.Dataset) and other_fields(operator):  # a kind holds several
+        kinds = parts if isinstance(operator, Stacked) else {"points": usual}
+        parts = kinds
+        arrays = {
+            name: obs[[f for f in part.fields([name]) if f in obs]] for name, part in kinds.items()
+        }
     each = error_variance if isinstance(error_variance, xr.Dataset) else {}
     return Observations(
         of=operator.of if isinstance(operator, Stacked) else None,

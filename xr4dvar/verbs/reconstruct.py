@@ -157,11 +157,12 @@ def reconstruct(
     problems = Problems()
     if batch_size is not None:
         check_count("batch_size", batch_size, problems)
+    own = error_variance if isinstance(obs, xr.DataArray) else None
     obs, model, placed = as_labelled(
-        obs, model, grid, dims=dims, periodic=periodic, problems=problems
+        obs, model, grid, dims=dims, periodic=periodic, problems=problems, error_variance=own
     )
     if placed is not None:
-        grid = None
+        grid, error_variance = None, None if own is not None else error_variance
         error_variance = errors_of_kinds(placed, error_variance, problems)
     obs, companions = without_companions(obs)
     check_flag("error", error, problems)

@@ -33,7 +33,7 @@ from xr4dvar.methods.variational.checks import (
     needs_denoiser,
 )
 from xr4dvar.operators.mask import Mask
-from xr4dvar.operators.operator import Operator
+from xr4dvar.operators.operator import Operator, other_fields
 from xr4dvar.priors.denoiser import Denoiser
 from xr4dvar.priors.eof import EOFs
 from xr4dvar.priors.static import ModulePrior, StaticPrior
@@ -100,7 +100,8 @@ class Variational:
         field itself.
     background : Method or None
         Gives the first guess that the solver starts from, which decides to which minimum it goes
-        where the prior is not linear. None: start from the mean.
+        where the prior is not linear. None: start from the mean, as is done where the operator
+        observes other fields than those of the state.
 
     References
     ----------
@@ -135,6 +136,10 @@ class Variational:
         for name in ("error_variance", "model_error_variance"):
             object.__setattr__(self, name, as_tuple(getattr(self, name)))
         object.__setattr__(self, "background", with_operator(self.background, self.operator))
+        # what is observed is no state, and linear interpolation of it gives no first guess
+        others = other_fields(operator_of(self))
+        if others and isinstance(self.background, LinearInterpolation):
+            object.__setattr__(self, "background", None)
         patch: object = self.patch
         if is_count(patch):
             warn_renamed("Variational", f"patch={patch}", f"patch={{'time': {patch}}}")
