@@ -170,8 +170,8 @@ def _by_nearest(error: Tensor, prior: Prior, *, dense: bool) -> Tensor:
     axes = [torch.as_tensor(a, dtype=torch.float64) for a in prior.coordinates]
     places = torch.cartesian_prod(*(a[c] for a, c in zip(axes, chosen, strict=True)))
     variance = torch.ones(len(places), dtype=torch.float64)
-    rough = any(term.family == "matern12" for term in correlation.terms)
-    nearest = NEAREST_MORE if precise or rough or dense else NEAREST
+    # of swaths the nearest lie all on one side: a field that is not smooth tells of the others too
+    nearest = NEAREST_MORE if precise or dense or not smooth else NEAREST
     for some, near in nearest_groups(points, places, correlation, nearest):
         variance[some] = factorise(correlation, points[near], own[near]).variance(places[some])
     variance = variance.reshape([len(c) for c in chosen])
