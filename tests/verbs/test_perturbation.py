@@ -222,3 +222,12 @@ def test_members_of_a_method_whose_variance_is_a_matrix():
         xv.InputError, match="which CycledFourDVar holds as a matrix; fix: give error_var"
     ):
         obs.fourdvar.reconstruct(cycled, ensemble=2)
+
+
+def test_members_of_what_is_in_memory_are_in_memory(obs):
+    """Also where the method tells the variance of the errors, and not the call."""
+    axes = {"time": "time", "x": "x"}
+    members = obs.fourdvar.reconstruct(OI, ensemble=2, dims=axes)
+    assert members.chunks is None
+    told = obs.fourdvar.reconstruct(OI, ensemble=2, dims=axes, error_variance=0.5)
+    xr.testing.assert_equal(members.drop_attrs(), told.drop_attrs())

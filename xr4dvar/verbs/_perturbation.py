@@ -50,7 +50,7 @@ def observation_variance(model: Model, inputs: Inputs) -> list[FloatArray]:
     if each is not None and np.isfinite(each).all():
         # what an estimate has found it to be
         factors = model.parameters.settings.get("variance_factors", {})
-        each = each * factors.get("error_variance", 1.0)
+        each = np.asarray(each * factors.get("error_variance", 1.0))  # of one number no scalar
         if each.ndim == 0:
             return [each] * count
         if each.shape == (count,):
