@@ -15,6 +15,7 @@ from collections.abc import Iterator
 import numpy as np
 import xarray as xr
 from inverse_twin import EAST, GIVEN, NORTH, TRAIN, fitted, inner, on_plane, read, scores
+from ssh_mapping import OBSERVATIONS, TUNED
 
 import xr4dvar as xv
 
@@ -24,20 +25,16 @@ BALANCE = 9.81 / (2 * 7.2921e-5 * np.sin(np.deg2rad(38.0)))
 COUNT, ERROR, SEEDS = 50, 0.05, (5, 6)
 #: What no covariance of heights holds counts as error of the drifters: factor on their variance.
 INFLATION = 4.0
-#: Tuned on the validation period: two Gaussians (degree, day, weight), noise over the first.
-TUNED = {
-    "ssh_nadir4": ((1.394, 8.80, 1.0), (0.710, 3.88, 0.303), 0.129),
-    "ssh_nadir4_swot": ((1.297, 7.69, 1.0), (0.651, 3.87, 0.111), 0.055),
-}
-PROBLEMS = {"currents-nadir4": "ssh_nadir4", "currents-swot": "ssh_nadir4_swot"}
+#: Observations, by the names of their tuned Gaussians.
+PROBLEMS = {"currents-nadir4": "nadir4", "currents-swot": "swot"}
 #: Anchors in cm/s: interpolation of heights, and with drifters.
-ANCHORS = {"ssh_nadir4": (19.2, 14.7), "ssh_nadir4_swot": (16.8, 13.9)}
+ANCHORS = {"nadir4": (19.2, 14.7), "swot": (16.8, 13.9)}
 
 
 def rows(name: str, options: argparse.Namespace) -> Iterator[dict]:
     """Interpolation and, with ``--steps``, networks: of heights alone, and with drifters."""
     truth, given = read(options.data).ssh, PROBLEMS[name]
-    heights = on_plane(read(options.data, "obs")[given])
+    heights = on_plane(read(options.data, "obs")[OBSERVATIONS[given]])
     ssh = on_plane(truth)
     seen = [drifters(ssh.sel(time=times), seed) for times, seed in periods()]
     both = xr.merge([heights.rename("ssh"), xr.concat(seen, "time").sortby("time")], join="inner")
@@ -48,7 +45,6 @@ def rows(name: str, options: argparse.Namespace) -> Iterator[dict]:
         yield scored(name, f"OI, {label}", obs, ssh, oi, anchor, options)
         if options.steps:
             training = xv.Training(steps=options.steps, patience=1000)
-            # drifters tell of heights by themselves: an interpolation of these is not the best
             method = xv.FourDVarNet(
                 background=oi, mirror=True, training=training, operator=oi.operator,
                 **({} if options.coarsen is None else {"coarsen": options.coarsen}),

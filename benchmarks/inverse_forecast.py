@@ -15,7 +15,8 @@ from dataclasses import replace
 
 import numpy as np
 import xarray as xr
-from inverse_twin import TRAIN, fitted, read, tuned_oi
+from inverse_twin import TRAIN, fitted, read
+from ssh_mapping import tuned_oi
 
 import xr4dvar as xv
 
@@ -53,7 +54,7 @@ def network(name: str, options: argparse.Namespace) -> xv.FourDVarNet:
     if name.endswith("complete"):  # no gap to fill: the state ahead is all there is to find
         persistence = xv.LinearInterpolation()
         return replace(usual, background=persistence, patch={"time": 11}, prior=None, steps=1)
-    return replace(usual, background=tuned_oi(), patch={"time": 18})
+    return replace(usual, background=tuned_oi("nadir4"), patch={"time": 18})
 
 
 def damped(name: str, truth: xr.DataArray, obs: xr.DataArray) -> list[xr.DataArray]:
@@ -63,7 +64,7 @@ def damped(name: str, truth: xr.DataArray, obs: xr.DataArray) -> list[xr.DataArr
     factors = [float((past[:-n] * past[n:]).sum() / (past[:-n] ** 2).sum()) for n in range(1, 8)]
     model = None
     if name.endswith("observed"):
-        model = obs.sel(time=TRAIN).fourdvar.fit(tuned_oi(), truth.sel(time=TRAIN))
+        model = obs.sel(time=TRAIN).fourdvar.fit(tuned_oi("nadir4"), truth.sel(time=TRAIN))
     found = []
     for day in truth.time.sel(time=ISSUED).values:
         now = truth.sel(time=day)

@@ -12,7 +12,8 @@ import time
 from collections.abc import Iterator
 
 import xarray as xr
-from inverse_twin import GIVEN, TRAIN, fitted, inner, on_plane, read, scores, tuned_oi
+from inverse_twin import GIVEN, TRAIN, fitted, inner, on_plane, read, scores
+from ssh_mapping import tuned_oi
 
 import xr4dvar as xv
 
@@ -27,12 +28,12 @@ def rows(name: str, options: argparse.Namespace) -> Iterator[dict]:
     train, given = obs.ssh_nadir4.sel(time=TRAIN), obs.ssh_nadir4.sel(time=GIVEN["A"])
     kind = name.removeprefix("fusion-")
     known = temperature(kind, truth, obs)
-    method: xv.OptimalInterpolation | xv.FourDVarNet = tuned_oi()
+    method: xv.OptimalInterpolation | xv.FourDVarNet = tuned_oi("nadir4")
     if kind == "none":
         yield scored(name, "OI", train, given, truth, method, None, options)
     if options.steps:
         training = xv.Training(steps=options.steps, patience=1000)
-        method = xv.FourDVarNet(background=tuned_oi(), mirror=True, training=training)
+        method = xv.FourDVarNet(background=tuned_oi("nadir4"), mirror=True, training=training)
         yield scored(name, "4DVarNet", train, given, truth, method, known, options)
 
 

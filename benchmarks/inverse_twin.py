@@ -15,8 +15,6 @@ TRAIN, VALIDATION = slice("2013-02-01", "2014-10-02"), slice("2014-08-20", "2014
 SCORED = slice("2012-10-22", "2012-12-02")
 GIVEN = {"A": slice("2012-10-01", "2012-12-02"), "B": slice("2012-10-01", "2012-12-20")}
 NORTH, EAST = 11.12, 11.12 * float(np.cos(np.deg2rad(38.0)))
-#: Tuned on the validation period: two Gaussians (degree, day, weight), noise over the variance.
-TUNED = ((1.394, 8.80, 1.0), (0.710, 3.88, 0.303), 0.129)
 
 
 def read(data: str, name: str = "truth") -> xr.Dataset:
@@ -37,18 +35,6 @@ def in_degrees(field: xr.DataArray) -> xr.DataArray:
         "lon": ("x", 0.1 * np.arange(field.sizes["x"])),
     }
     return field.drop_vars(["y", "x"]).assign_coords(axes).swap_dims(y="lat", x="lon")
-
-
-def tuned_oi() -> xv.OptimalInterpolation:
-    """The reference of heights along tracks, about the mean map of the training period."""
-    (l1, t1, w1), (l2, t2, w2), noise = TUNED
-    terms = [
-        {"time": f"{days}D", "lat": degrees, "lon": degrees}
-        for degrees, days in ((l1, t1), (l2, t2))
-    ]
-    return xv.OptimalInterpolation(
-        length=terms, variance=[w1, w2], error_variance=noise, mean="map"
-    )
 
 
 def fitted(

@@ -25,6 +25,7 @@ __all__ = [
     "check_flag",
     "check_folder",
     "check_mapping",
+    "check_names",
     "check_number",
     "check_progress",
     "check_seed",
@@ -164,6 +165,16 @@ def check_mapping(
         return True
     problems.add(f"{name} is {shown(value)}, not a mapping", f"for example {name}={example}")
     return False
+
+
+def check_names(
+    name: str, given: Iterable[object], wanted: Iterable[str], problems: Problems
+) -> None:
+    """Note a mapping that is not by the names that are wanted, and no others."""
+    own, others = sorted(map(str, given)), sorted(wanted)
+    if own != others:
+        have, want = (", ".join(map(repr, names)) for names in (own, others))
+        problems.add(f"{name} is given for {have}", f"give it for {want}")
 
 
 def as_path(name: str, path: object) -> Path:

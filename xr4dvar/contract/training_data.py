@@ -235,7 +235,7 @@ class TrainingData:
         if known.any():
             mean, spread = float(field[known].mean()), float(field[known].std()) or 1.0
         found = through(operator, np.where(known, field, mean)[np.newaxis])[0]
-        lost = np.zeros(found.shape, dtype=bool) if seen is None else ~seen[0] | (found != found)
+        lost = np.broadcast_to(False if seen is None else ~seen[0], found.shape)
         if not known.all():  # what other values of the unknown cells would change is not known
             drawn = np.random.default_rng(0).standard_normal((DRAWS, *field.shape))
             for change in (np.ones_like(drawn[0]), *drawn):  # equal ones, and none that cancel

@@ -26,9 +26,9 @@ from xr4dvar.covariance.observed import (
     ObservedRoot,
     analyse_complete,
     factorised_through,
-    fields_of,
     is_complete,
     least_error,
+    matrices_of,
 )
 from xr4dvar.covariance.on_grid import TRUNCATION, Prior
 from xr4dvar.errors import Problems
@@ -294,7 +294,7 @@ def _check(
     innovation: Tensor, observed: Tensor, prior: Prior, error: Tensor, operator: Observes | None
 ) -> None:
     problems = Problems()
-    fields = 1 if operator is None else len(fields_of(operator))
+    fields = 1 if operator is None else len(matrices_of(operator))
     shape = fields * prior.shape[0], *prior.shape[1:]
     if tuple(innovation.shape[-3:]) != shape:
         problems.add(

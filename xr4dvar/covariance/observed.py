@@ -63,7 +63,7 @@ class ObservedRoot:
         """
         squares = [
             self.root.spectrum if matrices is None else _squares(self.root, matrices)
-            for matrices in fields_of(self.operator)
+            for matrices in matrices_of(self.operator)
         ]
         return torch.stack(squares)
 
@@ -90,14 +90,14 @@ class ObservedRoot:
         return self.root.adjoint(state)
 
 
-def fields_of(operator: Observes) -> list[Mapping[int, Tensor] | None]:
+def matrices_of(operator: Observes) -> list[Mapping[int, Tensor] | None]:
     """Matrices of each observed field by axis, where that is all it is.
 
     Of samples with an operator each, those of the first, which the others are like.
     """
     each = getattr(operator, "operators", None)
     if each is not None:
-        return fields_of(each[0])
+        return matrices_of(each[0])
     layers = getattr(operator, "layers", None)
     parts = [operator] if layers is None else [part for _, part in layers]
     return [getattr(part, "matrices", None) for part in parts]
@@ -168,7 +168,7 @@ def norm_squared(operator: Observes, like: Tensor) -> Tensor:
 
 def is_complete(operator: Observes, precision: Tensor) -> bool:
     """Whether samples are of one field, observed wherever the operator gives anything."""
-    if len(fields_of(operator)) > 1:
+    if len(matrices_of(operator)) > 1:
         return False
     given = operator(torch.ones_like(precision)[:, None])[:, 0] != 0
     return bool((precision > 0)[given].all())

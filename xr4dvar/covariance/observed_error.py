@@ -11,7 +11,7 @@ from torch import Tensor
 from xr4dvar.covariance.interfaces import Coordinates, Observes
 from xr4dvar.covariance.models import Separable
 from xr4dvar.covariance.modes import Modes, error_of_modes, held_variance, leading_modes
-from xr4dvar.covariance.observed import ObservedRoot, fields_of, least_error
+from xr4dvar.covariance.observed import ObservedRoot, least_error, matrices_of
 from xr4dvar.covariance.on_grid import Prior
 from xr4dvar.errors import InputError
 
@@ -88,7 +88,7 @@ def _factorised(error: Tensor, prior: Prior, operator: Observes) -> Tensor:
 
 def _by_modes(error: Tensor, prior: Prior, operator: Observes) -> Tensor:
     terms = prior.correlation.terms
-    fields = fields_of(operator)
+    fields = matrices_of(operator)
     fix = "draw members, ensemble=20, or select a smaller part"
     if None in fields or not all(isinstance(term, Separable) for term in terms):
         what = "the error of maps of so many observations needs lengths in the units of the axes, "

@@ -15,7 +15,7 @@ from xr4dvar.labels.roles import by_role
 from xr4dvar.labels.units import UserLength, parse_along
 from xr4dvar.operators.cells import Cells
 from xr4dvar.operators.operator import Operator
-from xr4dvar.operators.weights import bound_weights, cell_widths, seen_rows
+from xr4dvar.operators.weights import DEGREE, bound_weights, cell_widths, seen_rows
 from xr4dvar.registry import register
 from xr4dvar.types import BoolArray, FloatArray, Role
 
@@ -23,8 +23,6 @@ __all__ = ["Blur"]
 
 Kernel = Literal["gaussian", "box"]
 
-#: Kilometres of a degree of latitude.
-DEGREE = 111.195
 #: Standard deviations of a Gaussian, and half widths of a box, that a kernel reaches.
 REACH: dict[str, float] = {"gaussian": 4.0, "box": 0.5}
 #: Rows of y share weights along x while their lengths differ by less than this share.

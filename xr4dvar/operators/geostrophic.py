@@ -16,7 +16,7 @@ from xr4dvar.labels.coordinates import Coordinate
 from xr4dvar.labels.variance_units import same_units
 from xr4dvar.operators.cells import Cells
 from xr4dvar.operators.operator import Operator
-from xr4dvar.operators.weights import bound_weights, seen_rows
+from xr4dvar.operators.weights import DEGREE, bound_weights, seen_rows
 from xr4dvar.registry import register
 from xr4dvar.types import BoolArray, FloatArray, Role
 
@@ -26,12 +26,10 @@ log = logging.getLogger("xr4dvar")
 
 #: Acceleration of gravity, m/s2, and the Earth's rate of rotation, 1/s.
 GRAVITY, ROTATION = 9.81, 7.2921e-5
-#: Metres of a degree of latitude.
-DEGREE = 111_195.0
 #: Degrees from the equator within which currents are not in balance with heights.
 EQUATOR = 5.0
 #: Metres of the units of an axis.
-METRES = {"km": 1e3, "m": 1.0, "degree": DEGREE}
+METRES = {"km": 1e3, "m": 1.0, "degree": 1e3 * DEGREE}
 
 
 @register

@@ -76,7 +76,7 @@ class Points(Operator):
 
 @dataclass(frozen=True, eq=False)
 class Stencils:
-    """Where P observations lie in a grid, in the order of their times.
+    """Where P observations lie in a grid.
 
     Parameters
     ----------

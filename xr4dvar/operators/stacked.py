@@ -25,6 +25,8 @@ __all__ = ["Stacked"]
 class Stacked(Operator):
     """Several kinds of observations at once, a term of the cost each.
 
+    Kinds are in the order of their names, however they are given.
+
     Parameters
     ----------
     parts : mapping of str to Operator
@@ -33,8 +35,6 @@ class Stacked(Operator):
     of : mapping of str to str
         Variable of the state for the name of a kind, where they differ:
         ``of={"swot": "ssh"}``.
-
-    Kinds are in the order of their names, however they are given.
 
     Examples
     --------

@@ -11,8 +11,10 @@ from xr4dvar.labels.coordinates import Coordinate
 from xr4dvar.operators.cells import Cells
 from xr4dvar.types import ROLES, BoolArray, FloatArray, Role
 
-__all__ = ["bound_weights", "cell_widths", "seen_rows"]
+__all__ = ["DEGREE", "bound_weights", "cell_widths", "seen_rows"]
 
+#: Kilometres of a degree of latitude.
+DEGREE = 111.195
 #: Weight of an observation that may lie outside the patch.
 LOST = 1e-3
 

@@ -10,7 +10,7 @@ import xarray as xr
 
 from xr4dvar.contract.observing import operator_of
 from xr4dvar.errors import Problems
-from xr4dvar.labels import variables_signature
+from xr4dvar.labels import in_order, variables_signature
 from xr4dvar.labels.stacking import named_arrays
 from xr4dvar.types import Labelled
 
@@ -24,9 +24,8 @@ def as_operator_gives(obs: Labelled, method: object) -> Labelled:
     """Put the variables of a Dataset in the order in which an operator gives them."""
     if not isinstance(obs, xr.Dataset):
         return obs
-    names = [str(name) for name in obs.data_vars]
-    order = operator_of(method).fields(names)
-    return obs[list(order)] if sorted(order) == sorted(names) else obs
+    order = operator_of(method).fields([str(name) for name in obs.data_vars])
+    return in_order(obs, dict.fromkeys(order, ""))
 
 
 def state_variables(obs: Any, method: object, problems: Problems) -> dict[str, str]:

@@ -165,16 +165,15 @@ def fit(
         obs, method, target, dims=dims, periodic=periodic, problems=problems, name="target"
     )
     states = state_variables(obs, method, problems)
-    target = target if placed is None or states else named_as(obs, target)
+    like = as_state(obs, states)
+    if states or placed is not None:
+        target = named_as(like, target)
     inputs, extra = read_inputs(
         obs, {} if states else {"target": target}, mask=mask, dims=dims, periodic=periodic,
         problems=problems, observed=observed,
     )  # fmt: skip
-    inputs = with_places(inputs, placed)
-    like = as_state(obs, states)
+    inputs = with_places(replace(inputs, states=states), placed)
     if states:
-        inputs = replace(inputs, states=states)
-        target = named_as(like, target)
         _, extra = read_inputs(
             like, {"target": target}, mask=mask, dims=dims, periodic=periodic, problems=problems
         )

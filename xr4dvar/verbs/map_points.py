@@ -151,15 +151,14 @@ def _kinds(obs: Any, model: Any, error_variance: Any) -> Observations:
     if isinstance(obs, xr.DataArray | xr.Dataset):
         arrays = dict(named_arrays(obs))
     usual = AtPlaces() if is_mask(operator) else operator
-    parts = operator.parts if isinstance(operator, Stacked) else dict.fromkeys(arrays, usual)
-    if isinstance(operator, Stacked) and len(parts) == len(arrays) == 1:
+    several = isinstance(obs, xr.Dataset) and bool(other_fields(operator))  # of one kind
+    alone = {"points": usual} if several else dict.fromkeys(arrays, usual)
+    parts = operator.parts if isinstance(operator, Stacked) else alone
+    if len(parts) == len(arrays) == 1:
         arrays = dict(zip(parts, arrays.values(), strict=True))  # whatever the array is called
-    elif isinstance(obs, xr.Dataset) and other_fields(operator):  # a kind holds several
-        kinds = parts if isinstance(operator, Stacked) else {"points": usual}
-        parts = kinds
-        arrays = {
-            name: obs[[f for f in part.fields([name]) if f in obs]] for name, part in kinds.items()
-        }
+    elif several:
+        fields = {name: part.fields([name]) for name, part in parts.items()}
+        arrays = {name: obs[[f for f in own if f in obs]] for name, own in fields.items()}
     each = error_variance if isinstance(error_variance, xr.Dataset) else {}
     return Observations(
         of=operator.of if isinstance(operator, Stacked) else None,

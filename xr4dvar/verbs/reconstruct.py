@@ -162,8 +162,8 @@ def reconstruct(
         obs, model, grid, dims=dims, periodic=periodic, problems=problems, error_variance=own
     )
     if placed is not None:
-        grid, error_variance = None, None if own is not None else error_variance
-        error_variance = errors_of_kinds(placed, error_variance, problems)
+        given = None if own is not None else error_variance
+        grid, error_variance = None, errors_of_kinds(placed, given, problems)
     obs, companions = without_companions(obs)
     check_flag("error", error, problems)
     check_seed(seed, problems)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from xr4dvar.arguments import check_count, check_flag, is_number, is_word, shown
+from xr4dvar.arguments import check_count, check_flag, check_names, is_number, is_word, shown
 from xr4dvar.contract.engine import Engine
 from xr4dvar.contract.method import FitOptions, Parameters, Window
 from xr4dvar.contract.observing import check_method_operator
@@ -133,7 +133,7 @@ class OptimalInterpolation:
         errors: list[Any] = [] if self.error_variance is None else [self.error_variance]
         if isinstance(self.error_variance, Mapping):
             errors = list(self.error_variance.values())
-            self._check_names_of_errors(names, problems)
+            check_names("error_variance", self.error_variance, names, problems)
         for name, values in (("variance", each), ("error_variance", errors)):
             for value in values:
                 if not (is_number(value) and value > 0):  # type: ignore[operator]
@@ -149,13 +149,6 @@ class OptimalInterpolation:
         if self.multivariate is True:
             self._check_multivariate(names, problems)
         problems.raise_if_any()
-
-    def _check_names_of_errors(self, names: Sequence[str], problems: Problems) -> None:
-        """Note observed fields that have no error, and errors of none."""
-        given = list(self.error_variance)  # type: ignore[arg-type]
-        if sorted(map(str, given)) != sorted(names):
-            have, want = (", ".join(map(repr, texts)) for texts in (given, names))
-            problems.add(f"error_variance is given for {have}", f"give it for {want}")
 
     def _check_multivariate(self, names: Sequence[str], problems: Problems) -> None:
         if len(names) < 2:

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from xr4dvar.arguments import check_choice, check_mapping, check_variances, is_count, shown
+from xr4dvar.arguments import (
+    check_choice,
+    check_mapping,
+    check_names,
+    check_variances,
+    is_count,
+    shown,
+)
 from xr4dvar.contract.observing import operator_of
 from xr4dvar.contract.states import check_chain, components
 from xr4dvar.dynamics.learned import learns
@@ -26,7 +33,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "check_both_variances",
-    "check_errors_of_fields",
     "check_pairs",
     "check_patch",
     "check_places",
@@ -58,26 +64,16 @@ def check_both_variances(
 ) -> None:
     """Note variances R and Q that cannot be used."""
     sizes = len(names), components(grid, names)
-    error = method.error_variance
+    error: object = method.error_variance
     fields = other_fields(operator_of(method))
     if fields:
         sizes = len(operator_of(method).states(names)), 1
-        error = check_errors_of_fields(error, fields, problems)
+        if isinstance(error, Mapping):
+            check_names("error_variance", error, fields, problems)
+            error = tuple(error.values())
     check_variances("error_variance", error, (len(fields),) if fields else sizes, problems)
     if method.model_error_variance is not None:
         check_variances("model_error_variance", method.model_error_variance, sizes, problems)
-
-
-def check_errors_of_fields(
-    error: Any, fields: Sequence[str], problems: Problems
-) -> float | Sequence[float]:
-    """Note variances of other fields than are observed; give them without the names."""
-    if not isinstance(error, Mapping):
-        return error  # type: ignore[no-any-return]
-    if sorted(map(str, error)) != sorted(fields):
-        have, want = (", ".join(map(repr, names)) for names in (error, fields))
-        problems.add(f"error_variance is given for {have}", f"give it for {want}")
-    return tuple(error.values())
 
 
 def check_solver(solver: object, problems: Problems) -> bool:
